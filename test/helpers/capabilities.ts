@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { projectDirectory } from './paths.js';
+
+/** The user that tests take for "somebody else, without privileges": Debian's, macOS's and BSD's `nobody`. */
+export const ordinaryUser = { uid: 65_534, gid: 65_534 } as const;
+
+/** Each probe tries the thing itself and hands back why it does not work, or null. */
+const probes = {
+  /** Children can be started as `ordinaryUser`, and that user can read this checkout. */
+  ordinaryUser: () =>
+    process.getuid?.() === 0
+      ? whyNot(
+          process.execPath,
+          ['-e', 'require(process.argv[1])', path.join(projectDirectory, 'package.json')],
+          ordinaryUser,
+        )
+      : 'this process is not root',
+
+  /** strace exists and may trace. */
+  strace: () => whyNot('strace', ['-f', '-o', '/dev/null', 'true']),
+
+  /** flock(1) of util-linux. */
+  flockCommand: () =>
+    inTemporaryDirectory((directory) => whyNot('flock', [path.join(directory, 'file'), 'true'])),
+
+  /** python3 with its fcntl module. */
+  python: () => whyNot('python3', ['-c', 'import fcntl']),
+
+  /** Device nodes can be made. */
+  mknod: () =>
+    inTemporaryDirectory((directory) =>
+      whyNot('mknod', [path.join(directory, 'null'), 'c', '1', '3']),
+    ),
+
+  /** A tmpfs can be mounted and unmounted. */
+  mountTmpfs: () =>
+    inTemporaryDirectory(
+      (directory) =>
+        whyNot('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory]) ??
+        whyNot('umount', [directory]),
+    ),
+
+  /** /proc tells about processes. */
+  proc: () => (existsSync('/proc/self/fdinfo') ? null : '/proc/self/fdinfo does not exist'),
+} satisfies Record<string, () => string | null>;
+
+export type Capability = keyof typeof probes;
+
+const results = new Map<Capability, string | null>();
+
+/**
+ * Whether this machine can do all of these; what it cannot is printed with the reason. For `test.runIf(has('strace'))`:
+ * a test asks for what it needs and never for a platform by name.
+ */
+export function has(...capabilities: Capability[]): boolean {
+  return capabilities.filter((capability) => !isPresent(capability)).length === 0;
+}
+
+function isPresent(capability: Capability): boolean {
+  let reason = results.get(capability);
+  if (reason === undefined) {
+    reason = probes[capability]();
+    results.set(capability, reason);
+    if (reason !== null) {
+      process.stderr.write(`Tests that need ${capability} are skipped: ${reason}\n`);
+    }
+  }
+  return reason === null;
+}
+
+function whyNot(
+  command: string,
+  args: readonly string[],
+  identity: { uid?: number; gid?: number } = {},
+): string | null {
+  const result = spawnSync(command, args, { ...identity, encoding: 'utf8', timeout: 10_000 });
+  if (result.error) return result.error.message;
+  if (result.status === 0) return null;
+  const output = `${result.stderr}${result.stdout}`.trim();
+  return `${command} ended with ${String(result.status ?? result.signal)}: ${output}`;
+}
+
+function inTemporaryDirectory(use: (directory: string) => string | null): string | null {
+  const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-probe-'));
+  try {
+    return use(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

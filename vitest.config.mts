@@ -1,0 +1,25 @@
+import { fileURLToPath } from 'node:url';
+
+import { defineConfig } from 'vitest/config';
+
+const builtPackage = fileURLToPath(new URL('dist/index.js', import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    // Tests import the package by its own name and get what users get: the compiled files.
+    alias: [{ find: /^holdfast$/, replacement: builtPackage }],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/fixtures/**', '**/node_modules/**'],
+    // Native code runs in processes of its own: a crash is one failed file, and file descriptors are not shared.
+    pool: 'forks',
+    // Node itself loads the compiled package, so that the tests and the addon see one copy of it.
+    server: { deps: { external: [/\/dist\//] } },
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: process.env.VITEST_JSON_REPORT
+      ? ['default', ['json', { outputFile: process.env.VITEST_JSON_REPORT }]]
+      : ['default'],
+  },
+});
