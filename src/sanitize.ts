@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+
+const longestName = 64;
+const hashDigits = 40;
+const longestPrefix = longestName - hashDigits - 1;
+
+const plainName = new RegExp(`^[a-z0-9_-]{1,${longestName}}$`);
+const ownSuffix = new RegExp(`-[0-9a-f]{${hashDigits}}$`);
+const windowsDevice = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])$/;
+
+/**
+ * Makes a session id harmless to print and to write into a `key=value` line.
+ *
+ * Keeps `[A-Za-z0-9_-]`; every other code point, and every lone surrogate, becomes one `_`. What is
+ * not a string, and the empty string, becomes `unknown`. Never throws, and doing it twice changes
+ * nothing more.
+ *
+ * Equal results do not mean equal ids: `a/b` and `a_b` both give `a_b`. The result is also not yet
+ * a safe file name (`CON` stays `CON`, and nothing bounds its length): {@link safeFileName} is.
+ */
+export function sanitizeSessionId(id: unknown): string {
+  if (typeof id !== 'string' || id === '') return 'unknown';
+  return id.replace(/[^A-Za-z0-9_-]/gu, '_');
+}
+
+/**
+ * Turns an untrusted id into one path component that is safe on every system and different for
+ * every id.
+ *
+ * The name is the id itself when that is 1 to 64 characters of `[a-z0-9_-]`, not a Windows device
+ * name (`con`, `nul`, `com1`, …) and does not end like the names made here. Any other id becomes
+ * the first characters of its sanitized, lower-case form, `-`, and 40 hexadecimal digits of its
+ * SHA-256. So a name is never longer than 64 characters, holds no separator and no dot, and two
+ * ids that differ only in case get names that differ in more.
+ *
+ * What is not a string counts as no id and gets the name of the empty string, which is not the
+ * name of the id `unknown`. Never throws. The way back, from name to id, is not promised.
+ */
+export function safeFileName(id: unknown): string {
+  const text = typeof id === 'string' ? id : '';
+  if (plainName.test(text) && !windowsDevice.test(text) && !ownSuffix.test(text)) return text;
+
+  const prefix = sanitizeSessionId(text).toLowerCase().slice(0, longestPrefix);
+  // UTF-8 would turn every lone surrogate into the same replacement character.
+  const hash = createHash('sha256').update(Buffer.from(text, 'utf16le')).digest('hex');
+  return `${prefix}-${hash.slice(0, hashDigits)}`;
+}
