@@ -1,0 +1,64 @@
+{
+  'targets': [
+    {
+      'target_name': 'holdfast',
+      'dependencies': ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
+      'defines': ['NAPI_VERSION=8', 'NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED'],
+      'sources': [
+        'native/addon.cc',
+        'native/addon_data.cc',
+        'native/binding.cc',
+        'native/checksum.cc',
+        'native/environment.cc',
+        'native/file_systems.cc',
+        'native/inspection.cc',
+        'native/lock.cc',
+        'native/record.cc',
+        'native/waiter.cc',
+        'native/worker_threads.cc',
+      ],
+      'cflags': ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-fvisibility=hidden'],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++17'],
+      'xcode_settings': {
+        'CLANG_CXX_LANGUAGE_STANDARD': 'c++17',
+        'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
+        'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Wpedantic', '-Werror'],
+      },
+      'conditions': [
+        ['OS=="linux" or OS=="mac"', {
+          'sources': [
+            'native/posix/create_file.cc',
+            'native/posix/directory.cc',
+            'native/posix/lock_file.cc',
+            'native/posix/process.cc',
+            'native/posix/thread.cc',
+          ],
+        }],
+        ['OS=="linux"', {
+          'sources': [
+            'native/linux/create_file.cc',
+            'native/linux/directory.cc',
+            'native/linux/file_system.cc',
+            'native/linux/kernel_holders.cc',
+            'native/linux/lock_wait.cc',
+            'native/linux/process.cc',
+          ],
+        }],
+        ['OS=="mac"', {
+          'sources': [
+            'native/mac/create_file.cc',
+            'native/mac/directory.cc',
+            'native/mac/file_system.cc',
+            'native/mac/kernel_holders.cc',
+            'native/mac/lock_wait.cc',
+            'native/mac/process.cc',
+          ],
+        }],
+        ['OS!="linux" and OS!="mac"', {
+          'sources': ['native/unsupported/unsupported.cc'],
+        }],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,114 @@
+#include "addon_data.h"
+
+namespace holdfast {
+
+namespace {
+
+// The places in the result array, as src/native.ts reads them.
+enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote };
+enum PreviousFlag : uint8_t { kHasHolder = 1, kIsMalformed = 2, kSessionRejected = 4 };
+
+int PreviousFlagsOf(const DecodedRecord& previous) {
+  int flags = 0;
+  if (previous.record.has_holder()) flags |= kHasHolder;
+  if (previous.state == RecordState::kMalformed) flags |= kIsMalformed;
+  if (previous.session_rejected) flags |= kSessionRejected;
+  return flags;
+}
+
+}  // namespace
+
+void Mailbox::Open(napi_threadsafe_function wake) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  wake_ = wake;
+}
+
+void Mailbox::Close() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  wake_ = nullptr;
+  ids_.clear();
+}
+
+void Mailbox::Post(Environment::Id id) {
+  // The call is made under the mutex, so that it never meets a function that is being torn down.
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (wake_ == nullptr) return;
+  ids_.push_back(id);
+  if (ids_.size() == 1) napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+}
+
+std::vector<Environment::Id> Mailbox::TakeAll() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return std::move(ids_);
+}
+
+AddonData::AddonData(Napi::Env env, Napi::Float64Array result, const std::string& host,
+                     Napi::Function deliver)
+    : env_(env),
+      result_(Napi::Reference<Napi::Float64Array>::New(result, 1)),
+      numbers_(result.Data()),
+      mailbox_(std::make_shared<Mailbox>()) {
+  // Made before our clean-up hook, and so torn down after it: hooks run in reverse order.
+  napi_create_threadsafe_function(env, deliver, nullptr, Napi::String::New(env, "holdfast"), 0, 1,
+                                  nullptr, nullptr, this, CallJs, &wake_);
+  napi_unref_threadsafe_function(env, wake_);
+  mailbox_->Open(wake_);
+  environment_ = std::make_unique<Environment>(
+      host, [mailbox = mailbox_](Environment::Id id) { mailbox->Post(id); });
+}
+
+AddonData::~AddonData() { Close(); }
+
+void AddonData::Close() {
+  mailbox_->Close();
+  environment_->Close();
+}
+
+Outcome AddonData::Report(Outcome outcome) {
+  numbers_[kId] = static_cast<double>(environment_->result_id());
+  if (outcome == Outcome::kGranted) {
+    if (const HeldLock* held = environment_->result_held(); held != nullptr) {
+      numbers_[kToken] = static_cast<double>(held->token);
+      numbers_[kPreviousFlags] = PreviousFlagsOf(held->previous);
+      numbers_[kRemote] = held->file.file_system == FileSystemClass::kLocal ? 0 : 1;
+    }
+  }
+  return outcome;
+}
+
+void AddonData::UpdateReference() {
+  const bool wanted = environment_->HasPendingWork();
+  if (wanted == referenced_) return;
+  referenced_ = wanted;
+  if (wanted) {
+    napi_ref_threadsafe_function(env_, wake_);
+  } else {
+    napi_unref_threadsafe_function(env_, wake_);
+  }
+}
+
+void AddonData::CallJs(napi_env env, napi_value deliver, void* context, void*) {
+  // Without an environment the function is being torn down.
+  if (env != nullptr) static_cast<AddonData*>(context)->DeliverAll(env, deliver);
+}
+
+void AddonData::DeliverAll(napi_env env, napi_value deliver) {
+  for (const Environment::Id id : mailbox_->TakeAll()) {
+    Outcome outcome = Outcome::kFailed;
+    if (!environment_->Deliver(id, &outcome)) continue;
+    UpdateReference();
+    Report(outcome);
+    const Napi::HandleScope scope(env);
+    napi_value global = nullptr;
+    napi_get_global(env, &global);
+    const napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(id)),
+                                    Napi::Number::New(env, static_cast<double>(outcome))};
+    if (napi_call_function(env, global, deliver, 2, arguments, nullptr) == napi_pending_exception) {
+      napi_value exception = nullptr;
+      napi_get_and_clear_last_exception(env, &exception);
+      napi_fatal_exception(env, exception);
+    }
+  }
+}
+
+}  // namespace holdfast

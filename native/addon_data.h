@@ -1,0 +1,66 @@
+#ifndef HOLDFAST_ADDON_DATA_H_
+#define HOLDFAST_ADDON_DATA_H_
+
+#include <napi.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "environment.h"
+
+namespace holdfast {
+
+// Carries ids from any thread to the one of the JavaScript environment. It outlives the environment in the hands of an
+// abandoned thread, and is then closed: a post goes nowhere.
+class Mailbox {
+ public:
+  void Open(napi_threadsafe_function wake);
+  void Close();
+  void Post(Environment::Id id);
+  std::vector<Environment::Id> TakeAll();
+
+ private:
+  std::mutex mutex_;
+  napi_threadsafe_function wake_ = nullptr;
+  std::vector<Environment::Id> ids_;
+};
+
+// What the addon keeps for one JavaScript environment.
+class AddonData {
+ public:
+  // `result` is filled by each call that has numbers to return; `deliver` is called with (id, outcome).
+  AddonData(Napi::Env env, Napi::Float64Array result, const std::string& host,
+            Napi::Function deliver);
+  ~AddonData();
+  AddonData(const AddonData&) = delete;
+  AddonData& operator=(const AddonData&) = delete;
+
+  static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+
+  Environment& environment() { return *environment_; }
+
+  // Writes what `outcome` brought into the array that was given at the start.
+  Outcome Report(Outcome outcome);
+  // A pending wait keeps the process alive, a held lock does not. To be called after whatever may change that.
+  void UpdateReference();
+  // Ends all native work; idempotent.
+  void Close();
+
+ private:
+  static void CallJs(napi_env env, napi_value deliver, void* context, void* data);
+  void DeliverAll(napi_env env, napi_value deliver);
+
+  napi_env env_;
+  Napi::Reference<Napi::Float64Array> result_;
+  double* numbers_;
+  std::shared_ptr<Mailbox> mailbox_;
+  napi_threadsafe_function wake_ = nullptr;
+  bool referenced_ = false;
+  std::unique_ptr<Environment> environment_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ADDON_DATA_H_

@@ -1,0 +1,278 @@
+#include "binding.h"
+
+#include <string>
+#include <system_error>
+
+#include "addon_data.h"
+
+namespace holdfast {
+
+namespace {
+
+using Napi::CallbackInfo;
+using Napi::Value;
+
+// The bits of the third argument of acquire() and its kin, as src/native.ts sets them.
+enum RequestFlag : uint32_t {
+  kSharedFlag = 1,
+  kFollowLinksFlag = 2,
+  kRefuseParentLinksFlag = 4,
+  kAnyOwnerFlag = 8,
+  kMayBlockFlag = 16,
+  kOvertakeFlag = 32,
+  kKeepFileFlag = 64,
+};
+
+Environment& EnvironmentOf(const CallbackInfo& info) {
+  return AddonData::Of(info.Env()).environment();
+}
+
+std::string StringAt(const CallbackInfo& info, size_t index) {
+  return info[index].IsString() ? info[index].As<Napi::String>().Utf8Value() : std::string();
+}
+
+uint32_t NumberAt(const CallbackInfo& info, size_t index) {
+  return info[index].As<Napi::Number>().Uint32Value();
+}
+
+Environment::Id IdAt(const CallbackInfo& info, size_t index) {
+  return static_cast<Environment::Id>(info[index].As<Napi::Number>().Int64Value());
+}
+
+// (target, lockPath, flags, fileMode, sessionId, sessionHash)
+Environment::AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
+  const uint32_t flags = NumberAt(info, 2);
+  Environment::AcquireOptions options;
+  LockRequest& request = options.request;
+  request.target = StringAt(info, 0);
+  request.lock_path = StringAt(info, 1);
+  request.mode = (flags & kSharedFlag) != 0 ? LockMode::kShared : LockMode::kExclusive;
+  request.follow_links = (flags & kFollowLinksFlag) != 0;
+  request.parents =
+      (flags & kRefuseParentLinksFlag) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  request.trust_any_owner = (flags & kAnyOwnerFlag) != 0;
+  request.file_mode = NumberAt(info, 3);
+  options.session_id = StringAt(info, 4);
+  options.session_hash = StringAt(info, 5);
+  options.may_block = (flags & kMayBlockFlag) != 0;
+  options.overtake = (flags & kOvertakeFlag) != 0;
+  options.keep_file = (flags & kKeepFileFlag) != 0;
+  return options;
+}
+
+Value OutcomeValue(const CallbackInfo& info, Outcome outcome) {
+  AddonData& data = AddonData::Of(info.Env());
+  data.UpdateReference();
+  return Napi::Number::New(info.Env(), static_cast<double>(data.Report(outcome)));
+}
+
+Value IdValue(const CallbackInfo& info, Environment::Id id) {
+  AddonData::Of(info.Env()).UpdateReference();
+  return Napi::Number::New(info.Env(), static_cast<double>(id));
+}
+
+Value RecordValue(Napi::Env env, const DecodedRecord& decoded) {
+  const Record& record = decoded.record;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("state", static_cast<double>(decoded.state));
+  object.Set("sessionRejected", decoded.session_rejected);
+  object.Set("pid", static_cast<double>(record.pid));
+  object.Set("host", record.host);
+  object.Set("startToken", record.start_token);
+  object.Set("sessionId", record.session_id);
+  object.Set("sessionHash", record.session_hash);
+  object.Set("acquiredAt", static_cast<double>(record.acquired_at));
+  object.Set("token", static_cast<double>(record.token));
+  object.Set("ttl", static_cast<double>(record.ttl));
+  object.Set("epoch", static_cast<double>(record.epoch));
+  return object;
+}
+
+// ---- Acquiring and releasing ----
+
+Value Acquire(const CallbackInfo& info) {
+  return OutcomeValue(info, EnvironmentOf(info).Acquire(AcquireOptionsOf(info)));
+}
+
+Value StartAcquire(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartAcquire(AcquireOptionsOf(info)));
+}
+
+Value StartTouch(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartTouch(AcquireOptionsOf(info).request));
+}
+
+Value StartInspect(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartInspect(AcquireOptionsOf(info).request));
+}
+
+Value Release(const CallbackInfo& info) {
+  return OutcomeValue(info, EnvironmentOf(info).Release(IdAt(info, 0)));
+}
+
+Value StartRelease(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartRelease(IdAt(info, 0)));
+}
+
+Value Verify(const CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(EnvironmentOf(info).Verify(IdAt(info, 0))));
+}
+
+Value DescriptorOf(const CallbackInfo& info) {
+  const HeldLock* held = EnvironmentOf(info).FindHeld(IdAt(info, 0));
+  const NativeHandle handle = held == nullptr ? kNoHandle : held->file.file.get();
+  return Napi::Number::New(info.Env(), static_cast<double>(handle));
+}
+
+Value PreviousOf(const CallbackInfo& info) {
+  const HeldLock* held = EnvironmentOf(info).FindHeld(IdAt(info, 0));
+  return held == nullptr ? info.Env().Null() : RecordValue(info.Env(), held->previous);
+}
+
+// ---- Waiting ----
+
+Value StartWait(const CallbackInfo& info) {
+  return OutcomeValue(info, EnvironmentOf(info).StartWait(IdAt(info, 0)));
+}
+
+Value AwaitWait(const CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(),
+                            EnvironmentOf(info).AwaitWait(IdAt(info, 0), NumberAt(info, 1)));
+}
+
+Value Complete(const CallbackInfo& info) {
+  return OutcomeValue(
+      info, EnvironmentOf(info).Complete(IdAt(info, 0), StringAt(info, 1), StringAt(info, 2)));
+}
+
+Value StartComplete(const CallbackInfo& info) {
+  return IdValue(
+      info, EnvironmentOf(info).StartComplete(IdAt(info, 0), StringAt(info, 1), StringAt(info, 2)));
+}
+
+Value Cancel(const CallbackInfo& info) {
+  EnvironmentOf(info).Cancel(IdAt(info, 0));
+  AddonData::Of(info.Env()).UpdateReference();
+  return info.Env().Undefined();
+}
+
+Value InterruptCancelled(const CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(EnvironmentOf(info).InterruptCancelled()));
+}
+
+Value IsWaitInPlace(const CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), EnvironmentOf(info).IsWaitInPlace(IdAt(info, 0)));
+}
+
+Value ConflictsWithHeld(const CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), EnvironmentOf(info).ConflictsWithHeld(IdAt(info, 0)));
+}
+
+Value HolderOf(const CallbackInfo& info) {
+  DecodedRecord record;
+  if (!EnvironmentOf(info).ReadHolderOf(IdAt(info, 0), &record)) return info.Env().Null();
+  return RecordValue(info.Env(), record);
+}
+
+Value SetQueued(const CallbackInfo& info) {
+  EnvironmentOf(info).SetQueued(StringAt(info, 0), info[1].As<Napi::Boolean>());
+  return info.Env().Undefined();
+}
+
+// ---- What the last call brought ----
+
+Value LastKey(const CallbackInfo& info) {
+  return Napi::String::New(info.Env(), EnvironmentOf(info).result_key());
+}
+
+Value LastPath(const CallbackInfo& info) {
+  return Napi::String::New(info.Env(), EnvironmentOf(info).result_path());
+}
+
+Value LastError(const CallbackInfo& info) {
+  const Error& error = EnvironmentOf(info).last_error();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("errno", error.number);
+  object.Set("syscall", error.syscall);
+  object.Set("path", error.path);
+  object.Set("refusal", static_cast<double>(error.refusal));
+  object.Set("owner", static_cast<double>(error.owner));
+  object.Set("description", std::generic_category().message(error.number));
+  return object;
+}
+
+Value LastInspection(const CallbackInfo& info) {
+  const Inspection& inspection = EnvironmentOf(info).result_inspection();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("path", inspection.path);
+  object.Set("fileSystem", inspection.file_system.name);
+  object.Set("known", inspection.known);
+  object.Set("held", inspection.held);
+  object.Set("shared", inspection.shared);
+  object.Set("liveness", static_cast<double>(inspection.liveness));
+  object.Set("record", RecordValue(info.Env(), inspection.record));
+  Napi::Array pids = Napi::Array::New(info.Env());
+  for (uint32_t index = 0; index < inspection.pids.size(); index++) {
+    pids.Set(index, static_cast<double>(inspection.pids[index]));
+  }
+  object.Set("pids", pids);
+  return object;
+}
+
+Value StartToken(const CallbackInfo& info) {
+  return Napi::String::New(info.Env(), EnvironmentOf(info).start_token());
+}
+
+// For tests of the parser: (block, fileSize).
+Value ParseRecord(const CallbackInfo& info) {
+  const auto block = info[0].As<Napi::Uint8Array>();
+  return RecordValue(info.Env(), DecodeRecord(reinterpret_cast<const char*>(block.Data()),
+                                              block.ByteLength(), NumberAt(info, 1)));
+}
+
+void CloseData(void* data) { static_cast<AddonData*>(data)->Close(); }
+
+// (result, host, deliver)
+Value Initialize(const CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto data = std::make_unique<AddonData>(env, info[0].As<Napi::Float64Array>(), StringAt(info, 1),
+                                          info[2].As<Napi::Function>());
+  napi_add_env_cleanup_hook(env, CloseData, data.get());
+  env.SetInstanceData(data.release());
+  return env.Undefined();
+}
+
+}  // namespace
+
+void ExportFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("initialize", Napi::Function::New<Initialize>(env));
+  exports.Set("acquire", Napi::Function::New<Acquire>(env));
+  exports.Set("startAcquire", Napi::Function::New<StartAcquire>(env));
+  exports.Set("startTouch", Napi::Function::New<StartTouch>(env));
+  exports.Set("startInspect", Napi::Function::New<StartInspect>(env));
+  exports.Set("release", Napi::Function::New<Release>(env));
+  exports.Set("startRelease", Napi::Function::New<StartRelease>(env));
+  exports.Set("verify", Napi::Function::New<Verify>(env));
+  exports.Set("descriptorOf", Napi::Function::New<DescriptorOf>(env));
+  exports.Set("previousOf", Napi::Function::New<PreviousOf>(env));
+  exports.Set("startWait", Napi::Function::New<StartWait>(env));
+  exports.Set("awaitWait", Napi::Function::New<AwaitWait>(env));
+  exports.Set("complete", Napi::Function::New<Complete>(env));
+  exports.Set("startComplete", Napi::Function::New<StartComplete>(env));
+  exports.Set("cancel", Napi::Function::New<Cancel>(env));
+  exports.Set("interruptCancelled", Napi::Function::New<InterruptCancelled>(env));
+  exports.Set("isWaitInPlace", Napi::Function::New<IsWaitInPlace>(env));
+  exports.Set("conflictsWithHeld", Napi::Function::New<ConflictsWithHeld>(env));
+  exports.Set("holderOf", Napi::Function::New<HolderOf>(env));
+  exports.Set("setQueued", Napi::Function::New<SetQueued>(env));
+  exports.Set("lastKey", Napi::Function::New<LastKey>(env));
+  exports.Set("lastPath", Napi::Function::New<LastPath>(env));
+  exports.Set("lastError", Napi::Function::New<LastError>(env));
+  exports.Set("lastInspection", Napi::Function::New<LastInspection>(env));
+  exports.Set("startToken", Napi::Function::New<StartToken>(env));
+  exports.Set("parseRecord", Napi::Function::New<ParseRecord>(env));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,158 @@
+#ifndef HOLDFAST_ENVIRONMENT_H_
+#define HOLDFAST_ENVIRONMENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "file_systems.h"
+#include "inspection.h"
+#include "lock.h"
+#include "waiter.h"
+#include "worker_threads.h"
+
+namespace holdfast {
+
+// What one step of an acquisition came to.
+enum class Outcome : uint8_t {
+  kGranted,
+  kBusy,    // somebody holds a conflicting lock
+  kQueued,  // callers of this environment wait for it already
+  kUnseen,  // the directory has to be touched off the main thread first
+  kRemote,  // another machine may have to answer: only off the main thread
+  kStale,   // the file that was waited for is no longer the lock file
+  kFailed,
+};
+
+// The outcome and what it brings; travels from a thread to the main thread.
+struct Attempt {
+  Outcome outcome = Outcome::kFailed;
+  Error error;
+  HeldLock held;          // kGranted
+  LockFile busy;          // kBusy
+  std::string key;        // kBusy, kQueued
+  std::string path;       // of the lock file, as soon as it is located
+  Inspection inspection;  // of StartInspect()
+};
+
+// All native state of one JavaScript environment (the main thread or a worker). Its methods belong to that thread,
+// except that `post` is called from any.
+class Environment {
+ public:
+  using Id = uint64_t;
+  // Brings an id to the environment's thread, which then calls Deliver() with it.
+  using Post = std::function<void(Id)>;
+
+  Environment(std::string host, Post post);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  struct AcquireOptions {
+    LockRequest request;
+    std::string session_id;
+    std::string session_hash;
+    bool may_block = false;  // system calls may take their time: a synchronous form
+    bool overtake = false;   // try although others wait
+    bool keep_file = false;  // when busy, keep the open file for StartWait()
+  };
+
+  // One whole try. Results are in the accessors below until the next call.
+  Outcome Acquire(const AcquireOptions& options);
+  // The same in another thread; Deliver() tells the outcome.
+  Id StartAcquire(AcquireOptions options);
+  // Touches the directory, so that Acquire() no longer says kUnseen.
+  Id StartTouch(const LockRequest& request);
+
+  // Waits with the file that a busy Acquire() kept under `id`. Deliver(id) says kGranted, then Complete() is due, or
+  // kFailed.
+  Outcome StartWait(Id id);
+  // Blocks until Deliver(id) would have something to tell, or the time has passed. True when the wait is over.
+  bool AwaitWait(Id id, uint32_t milliseconds);
+  // Enters the lock that was granted to the wait: kGranted, kStale or kFailed.
+  Outcome Complete(Id id, const std::string& session_id, const std::string& session_hash);
+  Id StartComplete(Id id, const std::string& session_id, const std::string& session_hash);
+  // Ends the wait, or drops the file that was kept. A grant that comes later is given back by its thread.
+  void Cancel(Id id);
+  // Cancelled waits whose threads have not ended yet; each is interrupted again.
+  size_t InterruptCancelled();
+  // Whether the name still leads to the file that is waited for.
+  bool IsWaitInPlace(Id id);
+  // Whether this environment itself holds a lock that conflicts with the wait.
+  bool ConflictsWithHeld(Id id) const;
+  // What the file under `id` (held, kept or waited for) says of its holder.
+  bool ReadHolderOf(Id id, DecodedRecord* record);
+
+  Outcome Release(Id id);
+  Id StartRelease(Id id);
+  // kGranted: still ours; kStale: lost.
+  Outcome Verify(Id id);
+  const HeldLock* FindHeld(Id id) const;
+
+  // While callers wait for a key, Acquire() says kQueued to others.
+  void SetQueued(const std::string& key, bool queued);
+
+  // Looks at the lock in another thread; result_inspection() has the answer.
+  Id StartInspect(const LockRequest& request);
+
+  // Takes the outcome of what was started under `id`. False when it was cancelled meanwhile.
+  bool Deliver(Id id, Outcome* outcome);
+  bool HasPendingWork() const { return !waits_.empty() || !jobs_.empty(); }
+
+  // Clears and closes every held lock, ends every wait and thread. Idempotent.
+  void Close();
+
+  Id result_id() const { return result_id_; }
+  const HeldLock* result_held() const { return FindHeld(result_id_); }
+  const std::string& result_key() const { return result_key_; }
+  const std::string& result_path() const { return result_path_; }
+  const Inspection& result_inspection() const { return result_inspection_; }
+  const Error& last_error() const { return last_error_; }
+  const std::string& start_token() const { return self_.start_token; }
+
+ private:
+  class Job;
+  // Keys that callers wait for.
+  using KeySet = std::unordered_set<std::string>;
+
+  static Attempt Try(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
+                     Record* claim);
+  static Attempt CompleteGrant(LockFile file, Record claim);
+  Record ClaimFor(const std::string& session_id, const std::string& session_hash) const;
+  Outcome Accept(Attempt attempt, bool keep_file);
+  Id StartJob(std::function<Attempt()> body, bool keep_file = false);
+  Outcome Fail(Error error);
+  const LockFile* FindFile(Id id) const;
+  // Moves the file of a wait that was granted to where Complete() finds it.
+  bool KeepGranted(Id id);
+
+  Record self_;  // who we are, as a record tells it
+  Post post_;
+  // Shared with threads, which may be abandoned.
+  std::shared_ptr<FileSystems> file_systems_;
+  WorkerThreads threads_;
+  Waiter waiter_;
+  Id last_id_ = 0;
+  bool closed_ = false;
+
+  std::unordered_map<Id, HeldLock> held_;
+  std::unordered_map<Id, LockFile> kept_;
+  std::unordered_map<Id, std::shared_ptr<Wait>> waits_;
+  std::vector<std::shared_ptr<Wait>> cancelled_;
+  std::unordered_map<Id, std::shared_ptr<Job>> jobs_;
+  KeySet queued_;
+
+  Id result_id_ = 0;
+  std::string result_key_;
+  std::string result_path_;
+  Inspection result_inspection_;
+  Error last_error_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENVIRONMENT_H_

@@ -1,0 +1,56 @@
+#include "inspection.h"
+
+#include <cerrno>
+
+namespace holdfast {
+
+namespace {
+
+Error ProbeLock(NativeHandle file, Inspection* inspection) {
+  bool granted = false;
+  Error error = TryLock(file, LockMode::kShared, &granted);
+  if (!error.ok()) return error;
+  inspection->known = true;
+  inspection->held = !granted;
+  if (!granted) return {};
+  error = Unlock(file);
+  if (!error.ok()) return error;
+  // Not exclusively held; whether shared, only an exclusive try tells.
+  error = TryLock(file, LockMode::kExclusive, &granted);
+  if (!error.ok()) return error;
+  inspection->held = !granted;
+  inspection->shared = !granted;
+  return granted ? Unlock(file) : Error{};
+}
+
+}  // namespace
+
+Error Inspect(const LockRequest& request, Inspection* inspection) {
+  LockLocation location;
+  Error error = Locate(request, &location);
+  if (!error.ok()) return error;
+  inspection->path = location.path;
+  error = InspectFileSystem(location.directory, &inspection->file_system);
+  Handle file;
+  FileStatus status;
+  if (error.ok()) error = OpenLockFile(location.directory, location.name, &file, &status);
+  if (error.ok() && file.valid() && status.kind != FileKind::kRegular) {
+    error = Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+  }
+  inspection->known = true;
+  if (error.ok() && file.valid()) {
+    error = ReadHolder(file.get(), &inspection->record);
+    const KernelHolders holders = FindKernelHolders(status.identity);
+    inspection->pids = holders.pids;
+    inspection->held = !holders.pids.empty();
+    inspection->shared = holders.shared;
+    inspection->known = inspection->held || holders.complete;
+    if (error.ok() && !inspection->known) error = ProbeLock(file.get(), inspection);
+  }
+  if (!error.ok()) error.path = location.path;
+  const Record& holder = inspection->record.record;
+  if (holder.has_holder()) inspection->liveness = InspectProcess(holder.pid, holder.start_token);
+  return error;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,280 @@
+#include "lock.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+namespace holdfast {
+
+namespace {
+
+constexpr int kMaxLinks = 40;  // as many as Linux follows in one path
+constexpr int kMaxOpenRounds = 100;
+constexpr int kMaxReads = 3;
+constexpr char kGuardSuffix[] = ".guard";
+
+std::string ParentOf(const std::string& path) {
+  const size_t separator = path.find_last_of(kPathSeparators);
+  if (separator == std::string::npos) return ".";
+  return separator == 0 ? path.substr(0, 1) : path.substr(0, separator);
+}
+
+std::string NameOf(const std::string& path) {
+  return path.substr(path.find_last_of(kPathSeparators) + 1);
+}
+
+std::string Join(const std::string& directory, const std::string& name) {
+  const bool separated = !directory.empty() &&
+                         std::string(kPathSeparators).find(directory.back()) != std::string::npos;
+  return separated ? directory + name : directory + kPathSeparators[0] + name;
+}
+
+Error WithPath(Error error, const std::string& path) {
+  if (!error.ok()) error.path = path;
+  return error;
+}
+
+uint64_t Now(uint64_t ticks_per_second) {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(since_1970);
+  return static_cast<uint64_t>(microseconds.count()) / (1000000 / ticks_per_second);
+}
+
+uint64_t NowInMilliseconds() { return Now(1000); }
+
+// A lock file without a token starts here, so that neither its removal nor a loss of power steps back.
+uint64_t FirstToken() { return Now(1000000); }
+
+uint64_t NextToken(const DecodedRecord& previous) {
+  const uint64_t token = previous.record.token;
+  if (previous.state != RecordState::kValid || token >= kMaxRecordNumber) return FirstToken();
+  return token + 1;
+}
+
+// Steps through the links at the end of `*path` until it names something else, or nothing.
+Error FollowLinks(ParentPolicy parents, std::string* path) {
+  for (int links = 0; links < kMaxLinks; links++) {
+    Directory directory;
+    Error error = OpenDirectory(ParentOf(*path), parents, &directory);
+    if (!error.ok()) return WithPath(error, ParentOf(*path));
+    FileStatus status;
+    error = InspectName(directory, NameOf(*path), &status);
+    if (!error.ok()) return WithPath(error, *path);
+    if (status.kind != FileKind::kLink) return {};
+
+    std::string target;
+    error = ReadLink(directory, NameOf(*path), &target);
+    if (!error.ok()) return WithPath(error, *path);
+    const size_t end = target.find_last_not_of(kPathSeparators);
+    target.resize(end == std::string::npos ? 0 : end + 1);
+    const std::string name = NameOf(target);
+    // A target like "../.." has no name of its own that a lock file could be named after.
+    if (name.empty() || name == "." || name == "..") {
+      return Error::Refused(Refusal::kLink, ELOOP, "readlink", *path);
+    }
+    const bool absolute = std::string(kPathSeparators).find(target[0]) != std::string::npos;
+    *path = absolute ? target : Join(ParentOf(*path), target);
+  }
+  return Error::Refused(Refusal::kLink, ELOOP, "readlink", *path);
+}
+
+// The parent of a target whose lock file lies elsewhere is opened for this check alone.
+Error RefuseLink(const std::string& target, ParentPolicy parents, const Directory* beside) {
+  Directory parent;
+  if (beside == nullptr) {
+    Error error = OpenDirectory(ParentOf(target), parents, &parent);
+    if (!error.ok()) return WithPath(error, ParentOf(target));
+    beside = &parent;
+  }
+  FileStatus status;
+  Error error = InspectName(*beside, NameOf(target), &status);
+  if (error.ok() && status.kind == FileKind::kLink) {
+    error = Error::Refused(Refusal::kLink, ELOOP, "lstat");
+  }
+  return WithPath(error, target);
+}
+
+Error CheckOpenFile(const LockRequest& request, const Directory& directory,
+                    const FileStatus& status) {
+  if (status.kind != FileKind::kRegular) {
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+  }
+  if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
+  if (directory.others_can_write && !request.trust_any_owner &&
+      !IsTrustedOwner(directory, status.owner)) {
+    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
+  }
+  return {};
+}
+
+Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
+                   Handle* file, FileIdentity* identity) {
+  for (int round = 0; round < kMaxOpenRounds; round++) {
+    FileStatus status;
+    Error error = OpenLockFile(directory, name, file, &status);
+    if (!error.ok()) return error;
+    if (file->valid()) {
+      if (status.link_count == 0) {  // removed since it was opened
+        file->Reset();
+        continue;
+      }
+      *identity = status.identity;
+      return CheckOpenFile(request, directory, status);
+    }
+    Record first;
+    first.token = FirstToken();
+    RecordBlock block;
+    EncodeRecord(first, &block);
+    error = CreateLockFile(directory, name, request.file_mode, block.data(), block.size());
+    if (!error.ok()) return error;
+  }
+  return Error::FromSystem(ESTALE, "open");
+}
+
+Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
+  RecordBlock block;
+  size_t size = 0;
+  Error error = ReadStart(file, block.data(), block.size(), &size);
+  if (!error.ok()) return error;
+  *record = DecodeRecord(block.data(), size, std::max<uint64_t>(file_size, size));
+  return {};
+}
+
+Error WriteRecord(NativeHandle file, const Record& record) {
+  RecordBlock block;
+  EncodeRecord(record, &block);
+  return WriteStart(file, block.data(), block.size());
+}
+
+// Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets a second lock without
+// waiting and still finds the record full clears it. That this may fail is no reason to refuse the lock: the record then
+// stays for the next holder to find.
+Error ClearPrevious(const LockFile& lock_file, DecodedRecord* found) {
+  const LockLocation& location = lock_file.location;
+  LockRequest request;
+  Handle guard;
+  FileIdentity identity;
+  Error error =
+      OpenOrCreate(request, location.directory, location.name + kGuardSuffix, &guard, &identity);
+  if (!error.ok()) return error;
+  bool granted = false;
+  error = TryLock(guard.get(), LockMode::kExclusive, &granted);
+  if (!error.ok() || !granted) return error;
+  error = ReadRecord(lock_file.file.get(), 0, found);
+  if (!error.ok() || !found->record.has_holder()) return error;
+  Record cleared;
+  cleared.token = found->record.token;
+  cleared.ttl = found->record.ttl;
+  cleared.epoch = found->record.epoch;
+  return WriteRecord(lock_file.file.get(), cleared);
+}
+
+}  // namespace
+
+std::string KeyOf(const LockLocation& location) {
+  const FileIdentity& directory = location.directory.identity;
+  return std::to_string(directory.device) + ':' + std::to_string(directory.inode_high) + ':' +
+         std::to_string(directory.inode) + ':' + location.name;
+}
+
+std::string DirectoryOf(const LockRequest& request) {
+  return ParentOf(request.lock_path.empty() ? request.target : request.lock_path);
+}
+
+Error Locate(const LockRequest& request, LockLocation* location) {
+  const std::string* target = &request.target;
+  std::string followed;
+  if (request.follow_links) {
+    followed = request.target;
+    Error error = FollowLinks(request.parents, &followed);
+    if (!error.ok()) return error;
+    target = &followed;
+  }
+  const bool beside = request.lock_path.empty();
+  const std::string& place = beside ? *target : request.lock_path;
+  const std::string directory = ParentOf(place);
+  Error error = OpenDirectory(directory, request.parents, &location->directory);
+  if (!error.ok()) return WithPath(error, directory);
+  if (!request.follow_links) {
+    error = RefuseLink(*target, request.parents, beside ? &location->directory : nullptr);
+    if (!error.ok()) return error;
+  }
+  location->name = beside ? '.' + NameOf(*target) + ".lock" : NameOf(place);
+  location->path = beside ? Join(directory, location->name) : place;
+  return {};
+}
+
+Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* lock_file) {
+  Error error = OpenOrCreate(request, location->directory, location->name, &lock_file->file,
+                             &lock_file->identity);
+  if (!error.ok()) return WithPath(error, location->path);
+  lock_file->mode = request.mode;
+  lock_file->location = std::move(*location);
+  return {};
+}
+
+Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, bool* stale) {
+  const LockLocation& location = lock_file.location;
+  const NativeHandle file = lock_file.file.get();
+  FileStatus status;
+  Error error = InspectName(location.directory, location.name, &status);
+  if (!error.ok()) return WithPath(error, location.path);
+  *stale = status.kind == FileKind::kAbsent || status.identity != lock_file.identity;
+  if (*stale) return {};
+  if (status.link_count > 1) {
+    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", location.path);
+  }
+  error = ReadRecord(file, status.size, previous);
+  if (!error.ok()) return WithPath(error, location.path);
+  if (previous->state == RecordState::kForeign) {
+    return Error::Refused(Refusal::kForeignContent, EINVAL, "read", location.path);
+  }
+  if (lock_file.mode == LockMode::kShared) {
+    claim->token = 0;  // a fencing token comes with exclusive grants only
+    if (!previous->record.has_holder()) return {};
+    DecodedRecord told;
+    if (!ClearPrevious(lock_file, &told).ok()) told = DecodedRecord{};
+    *previous = std::move(told);
+    return {};
+  }
+  claim->token = NextToken(*previous);
+  claim->epoch = previous->record.epoch;
+  claim->acquired_at = NowInMilliseconds();
+  error = WriteRecord(file, *claim);
+  if (error.ok() && status.size > kRecordSize) error = Truncate(file, kRecordSize);
+  return WithPath(error, location.path);
+}
+
+Error Leave(HeldLock lock) {
+  const NativeHandle file = lock.file.file.get();
+  Error first;
+  if (lock.file.mode == LockMode::kExclusive) {
+    Record cleared;
+    cleared.token = lock.token;
+    cleared.ttl = lock.ttl;
+    cleared.epoch = lock.epoch;
+    first = WriteRecord(file, cleared);
+  }
+  // Closing alone would not do: a child process between fork() and exec() has the descriptor, too.
+  Error error = Unlock(file);
+  if (first.ok()) first = std::move(error);
+  return WithPath(first, lock.file.location.path);
+}
+
+Error IsInPlace(const LockFile& lock_file, bool* in_place) {
+  FileStatus status;
+  Error error = InspectName(lock_file.location.directory, lock_file.location.name, &status);
+  *in_place = status.kind != FileKind::kAbsent && status.identity == lock_file.identity;
+  return WithPath(error, lock_file.location.path);
+}
+
+Error ReadHolder(NativeHandle file, DecodedRecord* record) {
+  // The holder may be writing: what is torn at the first read is whole at the next.
+  for (int reads = 0; reads < kMaxReads; reads++) {
+    Error error = ReadRecord(file, 0, record);
+    if (!error.ok() || record->state != RecordState::kMalformed) return error;
+  }
+  return {};
+}
+
+}  // namespace holdfast

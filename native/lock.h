@@ -1,0 +1,85 @@
+// The steps of taking and leaving a lock, free of threads and of JavaScript. They are steps because a wait comes
+// between them: locate, open, try, (wait,) enter, leave.
+#ifndef HOLDFAST_LOCK_H_
+#define HOLDFAST_LOCK_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "error.h"
+#include "platform.h"
+#include "record.h"
+
+namespace holdfast {
+
+struct LockRequest {
+  // Absolute path of what is to be protected; its last component is a name, not "." or "..".
+  std::string target;
+  // Absolute path of the lock file, or empty: ".{name}.lock" beside the target.
+  std::string lock_path;
+  LockMode mode = LockMode::kExclusive;
+  ParentPolicy parents = ParentPolicy::kTrust;
+  bool follow_links = false;
+  bool trust_any_owner = false;
+  uint32_t file_mode = 0600;
+};
+
+// Where a lock file is: its directory, opened once, and its name in it.
+struct LockLocation {
+  Directory directory;
+  std::string name;
+  std::string path;
+};
+
+// What tells one lock file from another before it is opened, and while it is removed and made again.
+std::string KeyOf(const LockLocation& location);
+
+// An open lock file that passed every check that can be made before its lock is held.
+struct LockFile {
+  LockLocation location;
+  Handle file;
+  FileIdentity identity;
+  LockMode mode = LockMode::kExclusive;
+  FileSystemClass file_system = FileSystemClass::kUnknown;
+};
+
+// A lock that is ours.
+struct HeldLock {
+  LockFile file;
+  // What release leaves in the record. A shared holder writes none.
+  uint64_t token = 0;
+  uint64_t ttl = 0;
+  uint64_t epoch = 0;
+  // The record as it was found. It names a holder only if that one ended without release and nobody was told yet.
+  DecodedRecord previous;
+};
+
+// The directory of the lock file for `request`, as it is spelled: what has to be touched first.
+std::string DirectoryOf(const LockRequest& request);
+
+// Finds the lock file's place and applies the policy for links.
+Error Locate(const LockRequest& request, LockLocation* location);
+
+// Opens the lock file, making it if there is none, and checks it on the open handle. `location` is moved from only on
+// success.
+Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* lock_file);
+
+// Completes a granted lock: the name must still lead to the locked file, whose record then names `claim` as the holder.
+// `claim` brings the holder's fields and is given the token. `*stale` tells that the name leads elsewhere by now: the
+// caller closes the file and starts again. On an error the caller closes the file, too.
+Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, bool* stale);
+
+// Clears the record and gives the lock back; the first error wins. Whatever it is, the file is closed, and nothing of
+// the lock remains with us.
+Error Leave(HeldLock lock);
+
+// Whether the name still leads to the file that is locked.
+Error IsInPlace(const LockFile& lock_file, bool* in_place);
+
+// What the lock file says of its holder, read without the lock.
+Error ReadHolder(NativeHandle file, DecodedRecord* record);
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_LOCK_H_

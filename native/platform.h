@@ -1,0 +1,226 @@
+// The whole contract with the operating system. A port is the set of .cc files that define what is declared here;
+// binding.gyp picks the files, so nothing outside a port asks which system it runs on. native/unsupported/ is the
+// smallest port, native/posix/ holds what Linux and macOS share.
+//
+// Rules for every function:
+// - it may be called from any thread, and from several at once for different handles;
+// - it answers with an Error and never throws; contention is a value, not an error;
+// - it restarts itself when a signal interrupts it, except where it says otherwise;
+// - handles are not inherited by child processes;
+// - Error::path is left empty: the caller knows the path it asked for.
+#ifndef HOLDFAST_PLATFORM_H_
+#define HOLDFAST_PLATFORM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "error.h"
+
+namespace holdfast {
+
+// A file descriptor, or a HANDLE.
+using NativeHandle = intptr_t;
+constexpr NativeHandle kNoHandle = -1;
+
+void CloseNativeHandle(NativeHandle handle);
+
+// Owns a handle and closes it once.
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(NativeHandle handle) : handle_(handle) {}
+  Handle(Handle&& other) noexcept : handle_(other.Detach()) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) Reset(other.Detach());
+    return *this;
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { Reset(); }
+
+  NativeHandle get() const { return handle_; }
+  bool valid() const { return handle_ != kNoHandle; }
+  void Reset(NativeHandle handle = kNoHandle) {
+    if (handle_ != kNoHandle) CloseNativeHandle(handle_);
+    handle_ = handle;
+  }
+  NativeHandle Detach() {
+    NativeHandle handle = handle_;
+    handle_ = kNoHandle;
+    return handle;
+  }
+
+ private:
+  NativeHandle handle_ = kNoHandle;
+};
+
+// Equal for two handles exactly if they lead to one file. `inode_high` is for systems with 128-bit file ids.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t inode_high = 0;
+
+  bool operator==(const FileIdentity& other) const {
+    return device == other.device && inode == other.inode && inode_high == other.inode_high;
+  }
+  bool operator!=(const FileIdentity& other) const { return !(*this == other); }
+};
+
+// The characters that separate the components of a path.
+extern const char kPathSeparators[];
+
+// ---- Directories and names -----------------------------------------------------------------------------------------
+
+enum class ParentPolicy : uint8_t { kTrust, kRefuseLinks };
+
+// A directory, opened once. Everything below it is reached through the handle, so that renaming or replacing a
+// directory on the way cannot redirect what follows.
+struct Directory {
+  Handle handle;
+  FileIdentity identity;
+  // Somebody other than its owner (and the superuser) may create and remove names in it.
+  bool others_can_write = false;
+  int64_t owner = -1;
+};
+
+// Opens the directory `path`. With kRefuseLinks a link anywhere on the way is Refusal::kLink.
+Error OpenDirectory(const std::string& path, ParentPolicy parents, Directory* directory);
+
+enum class FileSystemClass : uint8_t {
+  kLocal,    // system calls answer at once, and the kernel wakes waiters
+  kNetwork,  // another machine answers
+  kUnknown,  // FUSE and whatever is not in the port's list
+};
+
+struct FileSystem {
+  FileSystemClass kind = FileSystemClass::kUnknown;
+  std::string name;  // "ext4", "nfs", or the number that the system gives
+};
+
+Error InspectFileSystem(const Directory& directory, FileSystem* file_system);
+
+enum class FileKind : uint8_t { kAbsent, kRegular, kDirectory, kLink, kOther };
+
+struct FileStatus {
+  FileKind kind = FileKind::kAbsent;
+  FileIdentity identity;
+  uint64_t link_count = 0;
+  uint64_t size = 0;
+  int64_t owner = -1;
+};
+
+// Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
+Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
+
+// Where the link `name` in `directory` leads, as it is stored.
+Error ReadLink(const Directory& directory, const std::string& name, std::string* target);
+
+// ---- The lock file -------------------------------------------------------------------------------------------------
+
+// Opens the existing lock file `name` for reading and writing, without following a link, without waiting for a FIFO's
+// other end or a lease, and without changing it. `*handle` stays invalid when there is no such name. Refuses links
+// (kLink) and what cannot be opened like a file (kNotRegular); a file that exists and may not be opened is kNoAccess.
+// The caller checks `*status`, which describes the open handle.
+Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
+                   FileStatus* status);
+
+// Brings the lock file `name` into being, complete: exactly `mode` whatever the umask, holding `size` bytes of
+// `contents`, and never visible by its name before. Succeeds also when the name has come to exist meanwhile.
+Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
+                     const char* contents, size_t size);
+
+// Whether `owner` may be trusted not to have planted a file in `directory`: it is us, the superuser or the directory's
+// owner.
+bool IsTrustedOwner(const Directory& directory, int64_t owner);
+
+enum class LockMode : uint8_t { kShared, kExclusive };
+
+// Takes the kernel's lock if that needs no waiting. `*granted` tells.
+Error TryLock(NativeHandle file, LockMode mode, bool* granted);
+// Gives the lock back, also where another process inherited the handle.
+Error Unlock(NativeHandle file);
+
+// Reads up to `size` bytes from the start; fewer than that only at the end of the file.
+Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read);
+// Writes at the start, with one system call unless the system takes it in parts.
+Error WriteStart(NativeHandle file, const char* buffer, size_t size);
+Error Truncate(NativeHandle file, uint64_t size);
+
+// Processes that the kernel says hold a lock on the file with this identity. `*complete` is false where the kernel
+// cannot be asked, or would not name every holder (another pid namespace, another machine).
+struct KernelHolders {
+  std::vector<int64_t> pids;
+  bool shared = false;
+  bool complete = false;
+};
+KernelHolders FindKernelHolders(const FileIdentity& identity);
+
+// ---- Waiting -------------------------------------------------------------------------------------------------------
+
+enum class WaitResult : uint8_t { kGranted, kInterrupted, kFailed };
+
+// One wait for the kernel to grant a lock. Run() blocks its thread; Interrupt() ends that from another.
+class LockWait {
+ public:
+  virtual ~LockWait() = default;
+  // Call once. kInterrupted only after Interrupt(); a grant may win over an interruption.
+  virtual WaitResult Run(Error* error) = 0;
+  // May come before Run() and any number of times. Where the system's means can miss a thread that is just about to
+  // block, it has to be repeated until Run() returns.
+  virtual void Interrupt() = 0;
+};
+
+// A wait that the kernel ends on `file`, or null where it cannot: the caller then tries on a timer. `file` must
+// outlive the wait.
+std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind);
+
+// ---- Threads -------------------------------------------------------------------------------------------------------
+
+// A thread with a small stack that receives no signal but the one that interrupts a LockWait.
+class Thread {
+ public:
+  Thread() = default;
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+  // A thread must have been joined or abandoned.
+  ~Thread() = default;
+
+  Error Start(std::function<void()> body);
+  void Join();
+  // Lets go of a thread that is stuck in the kernel. What it still touches must be its own.
+  void Abandon();
+
+ private:
+  intptr_t handle_ = 0;
+};
+
+// ---- Process and host ----------------------------------------------------------------------------------------------
+
+int64_t ProcessId();
+
+// A text that no other process with this pid has, on this machine, since it was started; empty when the system does
+// not tell. Printable, without spaces, at most 127 bytes.
+std::string ProcessStartToken();
+
+enum class Liveness : uint8_t { kAlive, kDead, kUnknown };
+
+// Whether the process that was `pid` with `start_token` is still there. Never kDead for a process that this one cannot
+// see (another machine or pid namespace).
+Liveness InspectProcess(int64_t pid, const std::string& start_token);
+
+// Fills `buffer`, of at most 256 bytes, from the system's random source.
+Error RandomBytes(uint8_t* buffer, size_t size);
+
+// Keeps this library in memory until the process ends: threads and a signal handler of ours may outlive an unload.
+void PinLibrary();
+
+// The name of this port, for messages: "linux", "mac", "unsupported".
+const char* PlatformName();
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_PLATFORM_H_

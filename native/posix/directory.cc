@@ -1,0 +1,79 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+namespace holdfast {
+
+const char kPathSeparators[] = "/";
+
+Error DescribeDirectory(Handle handle, Directory* directory) {
+  struct stat status;
+  if (fstat(DescriptorOf(handle.get()), &status) != 0) return LastError("fstat");
+  directory->handle = std::move(handle);
+  directory->identity = FileStatusOf(status).identity;
+  directory->others_can_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+  directory->owner = status.st_uid;
+  return {};
+}
+
+Error WalkToDirectory(const std::string& path, int flags, Handle* handle) {
+  Handle current(
+      RetryOnInterrupt([&] { return open("/", flags | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY); }));
+  if (!current.valid()) return LastError("open");
+  size_t begin = 0;
+  while (begin < path.size()) {
+    size_t end = path.find('/', begin);
+    if (end == std::string::npos) end = path.size();
+    const std::string component = path.substr(begin, end - begin);
+    begin = end + 1;
+    if (component.empty() || component == ".") continue;
+
+    // The link is looked for first, since opening one with O_NOFOLLOW | O_DIRECTORY says ENOTDIR, as a plain file
+    // would. A link that appears in between is still not followed: the open fails.
+    struct stat status;
+    const int parent = DescriptorOf(current.get());
+    if (fstatat(parent, component.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      return LastError("open");
+    }
+    if (S_ISLNK(status.st_mode)) return Error::Refused(Refusal::kLink, ELOOP, "open");
+    Handle next(RetryOnInterrupt([&] {
+      return openat(parent, component.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
+    }));
+    if (!next.valid()) return LastError("open");
+    current = std::move(next);
+  }
+  *handle = std::move(current);
+  return {};
+}
+
+Error InspectName(const Directory& directory, const std::string& name, FileStatus* status) {
+  struct stat found;
+  const int result = RetryOnInterrupt(
+      [&] { return fstatat(DescriptorOf(directory), name.c_str(), &found, AT_SYMLINK_NOFOLLOW); });
+  if (result == 0) {
+    *status = FileStatusOf(found);
+    return {};
+  }
+  if (errno != ENOENT) return LastError("lstat");
+  *status = FileStatus{};
+  return {};
+}
+
+Error ReadLink(const Directory& directory, const std::string& name, std::string* target) {
+  std::string buffer(256, '\0');
+  for (;;) {
+    const ssize_t length =
+        readlinkat(DescriptorOf(directory), name.c_str(), buffer.data(), buffer.size());
+    if (length < 0) return LastError("readlink");
+    if (static_cast<size_t>(length) < buffer.size()) {
+      buffer.resize(static_cast<size_t>(length));
+      *target = std::move(buffer);
+      return {};
+    }
+    buffer.resize(buffer.size() * 2);
+  }
+}
+
+}  // namespace holdfast

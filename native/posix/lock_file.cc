@@ -1,0 +1,130 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+namespace holdfast {
+
+void CloseNativeHandle(NativeHandle handle) { close(DescriptorOf(handle)); }
+
+FileStatus FileStatusOf(const struct stat& status) {
+  FileStatus result;
+  if (S_ISREG(status.st_mode)) {
+    result.kind = FileKind::kRegular;
+  } else if (S_ISDIR(status.st_mode)) {
+    result.kind = FileKind::kDirectory;
+  } else if (S_ISLNK(status.st_mode)) {
+    result.kind = FileKind::kLink;
+  } else {
+    result.kind = FileKind::kOther;
+  }
+  result.identity.device = static_cast<uint64_t>(status.st_dev);
+  result.identity.inode = static_cast<uint64_t>(status.st_ino);
+  result.link_count = static_cast<uint64_t>(status.st_nlink);
+  result.size = static_cast<uint64_t>(status.st_size);
+  result.owner = static_cast<int64_t>(status.st_uid);
+  return result;
+}
+
+namespace {
+
+// Why an existing name could not be opened as a lock file. open(2) says ENXIO for a socket, EISDIR for a directory,
+// ELOOP (EMLINK on FreeBSD) for a link.
+Error RefusalToOpen(const Directory& directory, const std::string& name, int open_error) {
+  FileStatus status;
+  Error error = InspectName(directory, name, &status);
+  if (!error.ok() || status.kind == FileKind::kAbsent) {
+    return Error::FromSystem(open_error, "open");
+  }
+  switch (status.kind) {
+    case FileKind::kLink:
+      return Error::Refused(Refusal::kLink, ELOOP, "open");
+    case FileKind::kDirectory:
+    case FileKind::kOther:
+      return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+    default:
+      break;
+  }
+  if (open_error == EACCES || open_error == EPERM) {
+    return Error::Refused(Refusal::kNoAccess, open_error, "open", {}, status.owner);
+  }
+  return Error::FromSystem(open_error, "open");
+}
+
+}  // namespace
+
+Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
+                   FileStatus* status) {
+  // Read-write also for a shared lock: NFSv4 emulates flock by byte-range locks, which need a writable descriptor for
+  // an exclusive one (nfs(5)). O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since
+  // fs.protected_regular refuses O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
+  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  Handle file(
+      RetryOnInterrupt([&] { return openat(DescriptorOf(directory), name.c_str(), flags); }));
+  if (!file.valid()) {
+    if (errno == ENOENT) return {};
+    return RefusalToOpen(directory, name, errno);
+  }
+  struct stat found;
+  if (fstat(DescriptorOf(file.get()), &found) != 0) return LastError("fstat");
+  *status = FileStatusOf(found);
+  *handle = std::move(file);
+  return {};
+}
+
+bool IsTrustedOwner(const Directory& directory, int64_t owner) {
+  return owner == static_cast<int64_t>(geteuid()) || owner == 0 || owner == directory.owner;
+}
+
+Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
+  const int operation = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  *granted = RetryOnInterrupt([&] { return flock(DescriptorOf(file), operation); }) == 0;
+  if (*granted || errno == EWOULDBLOCK) return {};
+  return LastError("flock");
+}
+
+Error Unlock(NativeHandle file) {
+  if (RetryOnInterrupt([&] { return flock(DescriptorOf(file), LOCK_UN); }) != 0) {
+    return LastError("flock");
+  }
+  return {};
+}
+
+Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = RetryOnInterrupt([&] {
+      return pread(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
+    });
+    if (count < 0) return LastError("read");
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  *read = done;
+  return {};
+}
+
+Error WriteStart(NativeHandle file, const char* buffer, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = RetryOnInterrupt([&] {
+      return pwrite(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
+    });
+    if (count < 0) return LastError("write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    done += static_cast<size_t>(count);
+  }
+  return {};
+}
+
+Error Truncate(NativeHandle file, uint64_t size) {
+  if (RetryOnInterrupt([&] { return ftruncate(DescriptorOf(file), static_cast<off_t>(size)); }) !=
+      0) {
+    return LastError("ftruncate");
+  }
+  return {};
+}
+
+}  // namespace holdfast

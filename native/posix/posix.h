@@ -1,0 +1,47 @@
+// What the POSIX ports share among themselves. Nothing outside native/posix, native/linux and native/mac includes it.
+#ifndef HOLDFAST_POSIX_POSIX_H_
+#define HOLDFAST_POSIX_POSIX_H_
+
+#include <cerrno>
+#include <string>
+
+#include "../platform.h"
+
+struct stat;
+
+namespace holdfast {
+
+// The one place where EINTR is handled. close() is never called through it: on Linux the descriptor is gone also when
+// close() says EINTR, and a second close() could hit somebody else's.
+template <typename Call>
+auto RetryOnInterrupt(Call call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
+
+inline int DescriptorOf(NativeHandle handle) { return static_cast<int>(handle); }
+inline int DescriptorOf(const Directory& directory) { return DescriptorOf(directory.handle.get()); }
+
+inline Error LastError(const char* syscall) { return Error::FromSystem(errno, syscall); }
+
+FileStatus FileStatusOf(const struct stat& status);
+
+// Completes `directory` from its open handle.
+Error DescribeDirectory(Handle handle, Directory* directory);
+
+// Opens each component of the absolute `path` in turn, refusing links: for systems that have no flag for it.
+Error WalkToDirectory(const std::string& path, int flags, Handle* handle);
+
+// Defined by each system:
+
+// A file without a name in `directory`, or -1 with errno EOPNOTSUPP where there is no such thing.
+int OpenUnnamedFile(int directory);
+// Gives an unnamed file its name; 0, or -1 with errno (EEXIST: the name is taken).
+int LinkUnnamedFile(int file, int directory, const char* name);
+// Renames unless `to` exists; 0, or -1 with errno (EINVAL, ENOSYS or ENOTSUP: this file system cannot).
+int RenameWithoutReplacing(int directory, const char* from, const char* to);
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_POSIX_POSIX_H_

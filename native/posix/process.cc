@@ -1,0 +1,17 @@
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+namespace holdfast {
+
+int64_t ProcessId() { return getpid(); }
+
+void PinLibrary() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&PinLibrary), &info) == 0) return;
+  // The handle is dropped on purpose: RTLD_NODELETE holds for the life of the process (dlopen(3)).
+  static_cast<void>(dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,51 @@
+// The smallest port: it compiles everywhere and says so at every door. A new system starts from a copy of it.
+#include <cerrno>
+
+#include "../platform.h"
+
+namespace holdfast {
+
+namespace {
+
+Error Unsupported() { return Error::FromSystem(ENOTSUP, "holdfast"); }
+
+}  // namespace
+
+const char kPathSeparators[] = "/";
+
+void CloseNativeHandle(NativeHandle) {}
+
+Error OpenDirectory(const std::string&, ParentPolicy, Directory*) { return Unsupported(); }
+Error InspectFileSystem(const Directory&, FileSystem*) { return Unsupported(); }
+Error InspectName(const Directory&, const std::string&, FileStatus*) { return Unsupported(); }
+Error ReadLink(const Directory&, const std::string&, std::string*) { return Unsupported(); }
+
+Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
+  return Unsupported();
+}
+Error CreateLockFile(const Directory&, const std::string&, uint32_t, const char*, size_t) {
+  return Unsupported();
+}
+bool IsTrustedOwner(const Directory&, int64_t) { return false; }
+
+Error TryLock(NativeHandle, LockMode, bool*) { return Unsupported(); }
+Error Unlock(NativeHandle) { return Unsupported(); }
+Error ReadStart(NativeHandle, char*, size_t, size_t*) { return Unsupported(); }
+Error WriteStart(NativeHandle, const char*, size_t) { return Unsupported(); }
+Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
+KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
+
+std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass) { return nullptr; }
+
+Error Thread::Start(std::function<void()>) { return Unsupported(); }
+void Thread::Join() {}
+void Thread::Abandon() {}
+
+int64_t ProcessId() { return 0; }
+std::string ProcessStartToken() { return {}; }
+Liveness InspectProcess(int64_t, const std::string&) { return Liveness::kUnknown; }
+Error RandomBytes(uint8_t*, size_t) { return Unsupported(); }
+void PinLibrary() {}
+const char* PlatformName() { return "unsupported"; }
+
+}  // namespace holdfast
