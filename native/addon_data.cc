@@ -1,5 +1,7 @@
 #include "addon_data.h"
 
+#include <utility>
+
 namespace holdfast {
 
 namespace {
@@ -39,7 +41,7 @@ void Mailbox::Post(Environment::Id id) {
 
 std::vector<Environment::Id> Mailbox::TakeAll() {
   std::lock_guard<std::mutex> guard(mutex_);
-  return std::move(ids_);
+  return std::exchange(ids_, {});
 }
 
 AddonData::AddonData(Napi::Env env, Napi::Float64Array result, const std::string& host,

@@ -176,6 +176,10 @@ Value HolderOf(const CallbackInfo& info) {
   return RecordValue(info.Env(), record);
 }
 
+Value KeyOf(const CallbackInfo& info) {
+  return Napi::String::New(info.Env(), EnvironmentOf(info).KeyOfLock(IdAt(info, 0)));
+}
+
 Value SetQueued(const CallbackInfo& info) {
   EnvironmentOf(info).SetQueued(StringAt(info, 0), info[1].As<Napi::Boolean>());
   return info.Env().Undefined();
@@ -266,6 +270,7 @@ void ExportFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("isWaitInPlace", Napi::Function::New<IsWaitInPlace>(env));
   exports.Set("conflictsWithHeld", Napi::Function::New<ConflictsWithHeld>(env));
   exports.Set("holderOf", Napi::Function::New<HolderOf>(env));
+  exports.Set("keyOf", Napi::Function::New<KeyOf>(env));
   exports.Set("setQueued", Napi::Function::New<SetQueued>(env));
   exports.Set("lastKey", Napi::Function::New<LastKey>(env));
   exports.Set("lastPath", Napi::Function::New<LastPath>(env));

@@ -49,17 +49,32 @@ class Environment::Job : public Work {
     if (attempt_.held.file.file.valid()) static_cast<void>(Leave(std::move(attempt_.held)));
   }
 
-  void Run() override { attempt_ = body_(); }
+  void Run() override {
+    Attempt attempt = body_();
+    std::lock_guard<std::mutex> guard(mutex_);
+    attempt_ = std::move(attempt);
+  }
   void Publish() override { on_done_(); }
   void Interrupt() override {}
 
-  Attempt TakeAttempt() { return std::move(attempt_); }
+  Attempt TakeAttempt() {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return std::move(attempt_);
+  }
   bool keep_file() const { return keep_file_; }
+
+  // Whether it was granted a lock, not fetched yet, for which `predicate` is true.
+  template <typename Predicate>
+  bool Holds(Predicate predicate) const {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return attempt_.held.file.file.valid() && predicate(attempt_.held.file);
+  }
 
  private:
   const std::function<Attempt()> body_;
   const bool keep_file_;
   const std::function<void()> on_done_;
+  mutable std::mutex mutex_;
   Attempt attempt_;
 };
 
@@ -240,33 +255,36 @@ bool Environment::AwaitWait(Id id, uint32_t milliseconds) {
   return wait->second->Await(std::chrono::milliseconds(milliseconds)) != Wait::State::kWaiting;
 }
 
-bool Environment::KeepGranted(Id id) {
+Outcome Environment::EndWait(Id id) {
   const auto found = waits_.find(id);
-  if (found == waits_.end()) return kept_.count(id) != 0;
-  const std::shared_ptr<Wait> wait = found->second;
-  const Wait::State state = wait->state();
-  if (state == Wait::State::kWaiting) return false;
+  if (found == waits_.end()) return kept_.count(id) != 0 ? Outcome::kGranted : Outcome::kStale;
+  const std::shared_ptr<Wait> wait = std::move(found->second);
   waits_.erase(found);
-  if (state == Wait::State::kFailed) {
-    Error error = wait->error();
-    error.path = wait->file().location.path;
-    Fail(std::move(error));
-    return false;
+  switch (wait->state()) {
+    case Wait::State::kGranted:
+      kept_.emplace(id, wait->TakeFile());
+      return Outcome::kGranted;
+    case Wait::State::kFailed: {
+      Error error = wait->error();
+      error.path = wait->file().location.path;
+      return Fail(std::move(error));
+    }
+    default:
+      return Outcome::kStale;
   }
-  kept_.emplace(id, wait->TakeFile());
-  return true;
 }
 
 Outcome Environment::Complete(Id id, const std::string& session_id,
                               const std::string& session_hash) {
-  if (!KeepGranted(id)) return Outcome::kFailed;
+  const Outcome outcome = EndWait(id);
+  if (outcome != Outcome::kGranted) return outcome;
   auto kept = kept_.extract(id);
   return Accept(CompleteGrant(std::move(kept.mapped()), ClaimFor(session_id, session_hash)), false);
 }
 
 Environment::Id Environment::StartComplete(Id id, const std::string& session_id,
                                            const std::string& session_hash) {
-  if (!KeepGranted(id)) return 0;
+  if (EndWait(id) != Outcome::kGranted) return 0;
   // std::function wants what can be copied, which a file cannot.
   auto file = std::make_shared<LockFile>(std::move(kept_.extract(id).mapped()));
   return StartJob([file, claim = ClaimFor(session_id, session_hash)] {
@@ -300,24 +318,33 @@ const LockFile* Environment::FindFile(Id id) const {
 }
 
 bool Environment::IsWaitInPlace(Id id) {
-  const LockFile* file = FindFile(id);
-  bool in_place = true;
-  // What cannot be looked at now is looked at again later, and after the grant in any case.
-  return file == nullptr || !IsInPlace(*file, &in_place).ok() || in_place;
+  const auto wait = waits_.find(id);
+  return wait == waits_.end() || wait->second->IsInPlace();
 }
 
 bool Environment::ConflictsWithHeld(Id id) const {
   const LockFile* file = FindFile(id);
   if (file == nullptr) return false;
-  return std::any_of(held_.begin(), held_.end(), [&](const auto& entry) {
-    const LockFile& held = entry.second.file;
+  const auto conflicts = [&](const LockFile& held) {
     return held.identity == file->identity && Conflicts(held.mode, file->mode);
-  });
+  };
+  return std::any_of(held_.begin(), held_.end(),
+                     [&](const auto& entry) { return conflicts(entry.second.file); }) ||
+         std::any_of(jobs_.begin(), jobs_.end(),
+                     [&](const auto& entry) { return entry.second->Holds(conflicts); });
 }
 
 bool Environment::ReadHolderOf(Id id, DecodedRecord* record) {
+  if (const auto wait = waits_.find(id); wait != waits_.end()) {
+    return wait->second->ReadHolder(record);
+  }
   const LockFile* file = FindFile(id);
   return file != nullptr && ReadHolder(file->file.get(), record).ok();
+}
+
+std::string Environment::KeyOfLock(Id id) const {
+  const LockFile* file = FindFile(id);
+  return file == nullptr ? std::string() : KeyOf(file->location);
 }
 
 Outcome Environment::Release(Id id) {
@@ -367,7 +394,7 @@ bool Environment::Deliver(Id id, Outcome* outcome) {
     return true;
   }
   if (waits_.count(id) == 0) return false;
-  *outcome = KeepGranted(id) ? Outcome::kGranted : Outcome::kFailed;
+  *outcome = EndWait(id);
   return true;
 }
 

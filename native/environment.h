@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -69,7 +70,7 @@ class Environment {
   Id StartTouch(const LockRequest& request);
 
   // Waits with the file that a busy Acquire() kept under `id`. Deliver(id) says kGranted, then Complete() is due, or
-  // kFailed.
+  // kFailed, or kStale when the lock file is no longer the one that was waited for.
   Outcome StartWait(Id id);
   // Blocks until Deliver(id) would have something to tell, or the time has passed. True when the wait is over.
   bool AwaitWait(Id id, uint32_t milliseconds);
@@ -82,10 +83,13 @@ class Environment {
   size_t InterruptCancelled();
   // Whether the name still leads to the file that is waited for.
   bool IsWaitInPlace(Id id);
-  // Whether this environment itself holds a lock that conflicts with the wait.
+  // Whether this environment itself holds a lock that conflicts with the wait, or was granted one and not told yet.
   bool ConflictsWithHeld(Id id) const;
   // What the file under `id` (held, kept or waited for) says of its holder.
   bool ReadHolderOf(Id id, DecodedRecord* record);
+
+  // The key that Acquire() told when it was busy.
+  std::string KeyOfLock(Id id) const;
 
   Outcome Release(Id id);
   Id StartRelease(Id id);
@@ -127,8 +131,8 @@ class Environment {
   Id StartJob(std::function<Attempt()> body, bool keep_file = false);
   Outcome Fail(Error error);
   const LockFile* FindFile(Id id) const;
-  // Moves the file of a wait that was granted to where Complete() finds it.
-  bool KeepGranted(Id id);
+  // Takes a wait that is over from the list; the file of a granted one is then kept for Complete().
+  Outcome EndWait(Id id);
 
   Record self_;  // who we are, as a record tells it
   Post post_;

@@ -11,6 +11,8 @@ using std::chrono::milliseconds;
 // Between two tries where the kernel does not wake us.
 constexpr milliseconds kFirstDelay(1);
 constexpr milliseconds kLastDelay(50);
+// Between two looks at the lock file.
+constexpr milliseconds kLookInterval(1000);
 
 milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDelay); }
 
@@ -26,9 +28,16 @@ void Wait::Run() {
     PollUntilDone();
     return;
   }
-  Error error;
-  result_ = kernel_wait_->Run(&error);
-  result_error_ = std::move(error);
+  switch (kernel_wait_->Run(&error_)) {
+    case WaitResult::kGranted:
+      result_ = State::kGranted;
+      break;
+    case WaitResult::kFailed:
+      result_ = State::kFailed;
+      break;
+    case WaitResult::kInterrupted:
+      break;
+  }
 }
 
 void Wait::PollUntilDone() {
@@ -43,28 +52,40 @@ void Wait::PollUntilDone() {
 bool Wait::Poll() {
   {
     std::lock_guard<std::mutex> guard(mutex_);
+    polling_ = true;
     if (interrupted_) return true;
   }
   bool granted = false;
-  result_error_ = TryLock(file_.file.get(), file_.mode, &granted);
-  if (!result_error_.ok()) {
-    result_ = WaitResult::kFailed;
+  error_ = TryLock(file_.file.get(), file_.mode, &granted);
+  if (!error_.ok()) {
+    result_ = State::kFailed;
   } else if (granted) {
-    result_ = WaitResult::kGranted;
+    result_ = State::kGranted;
+  } else if (std::chrono::steady_clock::now() >= next_look_) {
+    Look();
   }
-  return result_ != WaitResult::kInterrupted;
+  return result_ != State::kWaiting;
+}
+
+void Wait::Look() {
+  next_look_ = std::chrono::steady_clock::now() + kLookInterval;
+  bool in_place = true;
+  if (holdfast::IsInPlace(file_, &in_place).ok() && !in_place) result_ = State::kMoved;
+  DecodedRecord record;
+  if (!holdfast::ReadHolder(file_.file.get(), &record).ok()) return;
+  std::lock_guard<std::mutex> guard(mutex_);
+  last_seen_ = std::move(record);
 }
 
 void Wait::Publish() {
   std::function<void()> on_done;
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    if (state_ == State::kWaiting && result_ != WaitResult::kInterrupted) {
-      state_ = result_ == WaitResult::kGranted ? State::kGranted : State::kFailed;
+    if (state_ == State::kWaiting && result_ != State::kWaiting) {
+      state_ = result_;
       on_done = std::move(on_done_);
-    } else {
-      file_.file.Reset();
     }
+    if (state_ != State::kGranted) file_.file.Reset();
     finished_ = true;
     changed_.notify_all();
   }
@@ -81,18 +102,13 @@ void Wait::Interrupt() {
   if (kernel_wait_ != nullptr) kernel_wait_->Interrupt();
 }
 
-bool Wait::Cancel() {
+void Wait::Cancel() {
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    const bool granted = state_ == State::kGranted;
     state_ = State::kCancelled;
-    if (finished_) {
-      file_.file.Reset();
-      return !granted;
-    }
+    if (finished_) file_.file.Reset();
   }
   Interrupt();
-  return true;
 }
 
 Wait::State Wait::Await(milliseconds timeout) {
@@ -113,7 +129,24 @@ bool Wait::IsFinished() const {
 
 Error Wait::error() const {
   std::lock_guard<std::mutex> guard(mutex_);
-  return result_error_;
+  return error_;
+}
+
+bool Wait::IsInPlace() const {
+  // Under the mutex, so that the thread does not close the file meanwhile.
+  std::lock_guard<std::mutex> guard(mutex_);
+  bool in_place = true;
+  if (polling_ || !file_.file.valid()) return true;
+  return !holdfast::IsInPlace(file_, &in_place).ok() || in_place;
+}
+
+bool Wait::ReadHolder(DecodedRecord* record) const {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (polling_) {
+    *record = last_seen_;
+    return true;
+  }
+  return file_.file.valid() && holdfast::ReadHolder(file_.file.get(), record).ok();
 }
 
 // Tries all its waits in turn, the more seldom the longer nothing happens, and ends with the last of them.

@@ -13,11 +13,11 @@
 
 namespace holdfast {
 
-// One wait for a lock file: it ends with a grant, a failure or a cancellation, whichever comes first. The thread that
-// waits never hands on a lock that is granted after a cancellation: it closes the file.
+// One wait for a lock file. It ends with a grant, a failure, the lock file's disappearance or a cancellation, whichever
+// comes first. The waiting thread never hands on a lock that is granted after a cancellation: it closes the file.
 class Wait : public Work {
  public:
-  enum class State : uint8_t { kWaiting, kGranted, kFailed, kCancelled };
+  enum class State : uint8_t { kWaiting, kGranted, kMoved, kFailed, kCancelled };
 
   // `on_done` is called once, from the waiting thread, unless the wait is cancelled before.
   Wait(LockFile file, std::function<void()> on_done);
@@ -26,39 +26,45 @@ class Wait : public Work {
   void Publish() override;
   void Interrupt() override;
 
-  // One try, for waits that share a thread. True when there is nothing left to wait for.
+  // One try, and once a second a look at the file: for waits that no kernel wakes. True when the wait is over.
   bool Poll();
-  // Whether this one has to be tried on a timer.
-  bool kernel_wakes() const { return kernel_wait_ != nullptr; }
 
-  // True when nothing was granted. The thread may need a moment, and Interrupt() again, until IsFinished().
-  bool Cancel();
+  // The thread may need a moment after it, and Interrupt() again, until IsFinished().
+  void Cancel();
   // Blocks the caller until the wait is over or the time has passed.
   State Await(std::chrono::milliseconds timeout);
   State state() const;
   bool IsFinished() const;
   Error error() const;
 
-  // The file is read and looked at while the thread waits on it, and taken away after a grant.
+  // Whether the name still leads to the file, and what the file says of its holder. A wait that polls answers with what
+  // it saw last, since its file system may take long to answer.
+  bool IsInPlace() const;
+  bool ReadHolder(DecodedRecord* record) const;
+
   const LockFile& file() const { return file_; }
+  // After a grant.
   LockFile TakeFile() { return std::move(file_); }
 
  private:
   void PollUntilDone();
-  bool IsWaiting() const;
+  void Look();
 
   LockFile file_;
-  std::unique_ptr<LockWait> kernel_wait_;
+  const std::unique_ptr<LockWait> kernel_wait_;
   std::function<void()> on_done_;
-  // What Run() found, before Publish() lets it be seen.
-  WaitResult result_ = WaitResult::kInterrupted;
-  Error result_error_;
+  // What the waiting thread found, before Publish() lets it be seen.
+  State result_ = State::kWaiting;
+  Error error_;
+  std::chrono::steady_clock::time_point next_look_{};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_ = State::kWaiting;
   bool interrupted_ = false;
   bool finished_ = false;
+  bool polling_ = false;
+  DecodedRecord last_seen_;
 };
 
 // Starts waits, each in a thread of its own as long as there are threads, else in one that they share.

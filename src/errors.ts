@@ -1,0 +1,106 @@
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import type { NativeError } from './native.js';
+import type { LockHolder } from './record.js';
+
+/** Permanent codes of the conditions that are holdfast's own, and of its refusals. Messages may change, codes do not. */
+export type HoldfastErrorCode =
+  /** The lock was not granted within `timeout`. */
+  | 'ETIMEDOUT'
+  /** The wait could never end, since this thread or this flow holds the lock itself. */
+  | 'EDEADLK'
+  /** The lock was lost while it was held. */
+  | 'ECOMPROMISED'
+  /** Foreign or damaged data where a lock file should be. */
+  | 'ECORRUPT'
+  /** A link stands where a file or directory should be. */
+  | 'ELOOP'
+  /** More than one name leads to the file. */
+  | 'EMLINK'
+  /** Not a regular file. */
+  | 'EINVAL'
+  /** Owned by somebody who could have planted it. */
+  | 'EPERM'
+  /** The file exists and may not be opened. */
+  | 'EACCES';
+
+export interface HoldfastErrorFields {
+  errno?: number;
+  syscall?: string;
+  path?: string;
+  refused?: boolean;
+  holder?: LockHolder | null;
+  cause?: unknown;
+}
+
+/**
+ * A condition of holdfast's own. Failures of the operating system are not of this class: they are plain errors that
+ * look exactly like those of `node:fs`.
+ */
+export class HoldfastError extends Error {
+  override readonly name: string = 'HoldfastError';
+  readonly code: HoldfastErrorCode;
+  readonly errno?: number;
+  readonly syscall?: string;
+  readonly path?: string;
+  /** The lock file could have been used and was not, because using it would not have been safe. Never retried. */
+  readonly refused: boolean;
+  /** Who holds the lock, as far as it is known; set on ETIMEDOUT. */
+  readonly holder?: LockHolder | null;
+
+  constructor(code: HoldfastErrorCode, message: string, fields: HoldfastErrorFields = {}) {
+    super(`${code}: ${message}`, 'cause' in fields ? { cause: fields.cause } : undefined);
+    this.code = code;
+    this.refused = fields.refused ?? false;
+    if (fields.errno !== undefined) this.errno = fields.errno;
+    if (fields.syscall !== undefined) this.syscall = fields.syscall;
+    if (fields.path !== undefined) this.path = fields.path;
+    if (fields.holder !== undefined) this.holder = fields.holder;
+  }
+}
+
+interface RefusalKind {
+  code: HoldfastErrorCode;
+  reason: (owner: number) => string;
+}
+
+const byWhom = (owner: number) => (owner >= 0 ? ` (owner: uid ${owner})` : '');
+
+/** In the order of `Refusal` in native/error.h. */
+const refusals: readonly (RefusalKind | null)[] = [
+  null,
+  { code: 'ELOOP', reason: () => 'refused to follow a link' },
+  { code: 'EMLINK', reason: () => 'refused a lock file with more than one name (hard link)' },
+  { code: 'EINVAL', reason: () => 'refused a lock file that is not a regular file' },
+  {
+    code: 'EPERM',
+    reason: (owner) =>
+      `refused a lock file that somebody else could have planted${byWhom(owner)}; ` +
+      `owners: 'any' accepts it`,
+  },
+  { code: 'ECORRUPT', reason: () => 'refused to lock a file that holds other data' },
+  {
+    code: 'EACCES',
+    reason: (owner) => `the lock file exists and may not be opened${byWhom(owner)}`,
+  },
+];
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** The error for what the addon reported, in the shape of Node's own. */
+export function toError(native: NativeError): Error {
+  const { errno, syscall, path, owner } = native;
+  const [libuvName, libuvText] = getSystemErrorMap().get(-errno) ?? [];
+  const systemCode = libuvName ?? errnoNames.get(errno) ?? 'UNKNOWN';
+  const refusal = refusals[native.refusal];
+  if (refusal) {
+    // A directory that denies access says EPERM or EACCES; that distinction is the system's to make.
+    const code = refusal.code === 'EACCES' && systemCode === 'EPERM' ? 'EPERM' : refusal.code;
+    const fields = { errno: -errno, syscall, path, refused: true };
+    return new HoldfastError(code, `${refusal.reason(owner)}, ${syscall} '${path}'`, fields);
+  }
+  // libuv's table lacks some of what flock() answers, ENOLCK for one.
+  const text = libuvText ?? native.description.toLowerCase();
+  const error = new Error(`${systemCode}: ${text}, ${syscall} '${path}'`);
+  return Object.assign(error, { errno: -errno, code: systemCode, syscall, path });
+}

@@ -1,0 +1,190 @@
+import { HoldfastError, toError } from './errors.js';
+import { publish } from './events.js';
+import { native, Outcome, PreviousFlag, result, ResultIndex, whenDelivered } from './native.js';
+import { RequestFlag } from './native.js';
+import { lockPathOf, type LockRequest } from './options.js';
+import { holderOf, reportRejected, type LockHolder } from './record.js';
+import { watchForLoss, type Watched } from './watch.js';
+
+/** What is told of a lock that was dropped; it must not lead to the lock itself. */
+const dropped = new FinalizationRegistry<string>((target) => {
+  publish('dropped', { target });
+  process.emitWarning(
+    `The lock on '${target}' was dropped without release(); it stays held until this thread ends.`,
+    { type: 'HoldfastWarning', code: 'HOLDFAST_LOCK_DROPPED' },
+  );
+});
+
+const notHeld = 0;
+
+/**
+ * A lock that was granted. It is held until `release()`, until it is disposed of (`using`, `await using`), or until its
+ * thread ends; a process that dies in whatever way frees it at once. Holding a lock does not keep the process alive.
+ *
+ * The lock is advisory: it excludes those who ask for it, by holdfast or by the same kernel lock on the lock file, and
+ * keeps nobody from the target itself.
+ */
+export class FileLock implements AsyncDisposable, Disposable, Watched {
+  /** Absolute path of what the lock stands for. */
+  readonly target: string;
+  readonly shared: boolean;
+  /**
+   * Fencing token: grows with every exclusive grant of this lock file, across crashes too, so that a store can turn away
+   * a late write. Null for a shared lock.
+   */
+  readonly token: number | null;
+  /**
+   * The holder before, if that one ended without release: what it was writing may be half done. Told once, to the next
+   * holder.
+   */
+  readonly previousHolder: LockHolder | null;
+  /** Whether this is a lock in name only. */
+  readonly failedOpen = false;
+
+  #id: number;
+  #lockPath: string | undefined;
+  readonly #request: LockRequest;
+  readonly #remote: boolean;
+  #loss: HoldfastError | null = null;
+  #controller: AbortController | null = null;
+
+  /** Takes over the grant that the addon has just reported. */
+  constructor(request: LockRequest) {
+    this.#request = request;
+    this.#id = result[ResultIndex.id] ?? notHeld;
+    this.#remote = result[ResultIndex.remote] !== 0;
+    this.target = request.target;
+    this.shared = (request.flags & RequestFlag.shared) !== 0;
+    this.token = this.shared ? null : (result[ResultIndex.token] ?? null);
+    if ((request.flags & RequestFlag.followLinks) !== 0) this.#lockPath = native.lastPath();
+    this.previousHolder = this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
+    dropped.register(this, this.target, this);
+  }
+
+  /** Absolute path of the lock file. */
+  get lockPath(): string {
+    this.#lockPath ??= lockPathOf(this.#request);
+    return this.#lockPath;
+  }
+
+  /** Whether the lock is ours: granted, not released, and not known to be lost. */
+  get held(): boolean {
+    return this.#id !== notHeld && this.#loss === null;
+  }
+
+  /**
+   * Whether the lock was lost: somebody removed or replaced its lock file, so that others can be granted a lock as well.
+   * On a local file system this looks; on a network one it tells what the last look found (about once a second from the
+   * first use of `signal` on).
+   */
+  get lost(): boolean {
+    if (this.#loss === null && this.#id !== notHeld && !this.#remote) this.checkForLoss();
+    return this.#loss !== null;
+  }
+
+  /** Aborted, with an ECOMPROMISED error as its reason, when the lock is found to be lost; looks about once a second. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#loss !== null) {
+        this.#controller.abort(this.#loss);
+      } else if (this.#id !== notHeld) {
+        watchForLoss(this);
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  /**
+   * Throws ECOMPROMISED unless the lock is held now: not after release, and not when its lock file was removed or
+   * replaced. True of the moment only; one system call.
+   */
+  verify(): void {
+    if (this.#id === notHeld && this.#loss === null) {
+      throw this.#compromised('the lock was released');
+    }
+    this.checkForLoss();
+    if (this.#loss !== null) throw this.#loss;
+  }
+
+  /**
+   * Gives the lock back. Releasing again does nothing, and never touches a later holder's lock. Rejects with the
+   * system's error when the record or the unlock failed; the lock file is closed, and the lock given up, all the same.
+   */
+  async release(): Promise<void> {
+    if (!this.#remote) {
+      this.releaseSync();
+      return;
+    }
+    const id = this.#forget();
+    if (id === notHeld) return;
+    await new Promise<void>((resolve, reject) => {
+      whenDelivered(native.startRelease(id), (outcome) => {
+        if (outcome === Outcome.granted) resolve();
+        else reject(toError(native.lastError()));
+      });
+    });
+  }
+
+  /** As {@link release}, on this thread. */
+  releaseSync(): void {
+    const id = this.#forget();
+    if (id !== notHeld && native.release(id) === Outcome.failed) throw toError(native.lastError());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.releaseSync();
+  }
+
+  /** Looks whether the lock is still in its place; false ends the watch over it. @internal */
+  checkForLoss(): boolean {
+    if (this.#loss !== null || this.#id === notHeld) return false;
+    // A look that fails (the directory cannot be reached now) says nothing about the lock.
+    if (native.verify(this.#id) !== Outcome.stale) return true;
+    this.#loss = this.#compromised('the lock was lost: its lock file was removed or replaced');
+    this.#controller?.abort(this.#loss);
+    return false;
+  }
+
+  /** The raw descriptor that the kernel's lock hangs on, for a child process to inherit. @internal */
+  static descriptorOf(lock: FileLock): number {
+    return native.descriptorOf(lock.#id);
+  }
+
+  /** What tells this lock from others, however its path was spelled. @internal */
+  static keyOf(lock: FileLock): string {
+    return native.keyOf(lock.#id);
+  }
+
+  #forget(): number {
+    const id = this.#id;
+    this.#id = notHeld;
+    if (id !== notHeld) dropped.unregister(this);
+    return id;
+  }
+
+  #readPreviousHolder(flags: number): LockHolder | null {
+    if (flags === 0) return null;
+    const record = native.previousOf(this.#id);
+    if (record === null) return null;
+    if ((flags & PreviousFlag.hasHolder) !== 0) return holderOf(record, this.lockPath);
+    reportRejected(record, this.lockPath);
+    return null;
+  }
+
+  #compromised(what: string): HoldfastError {
+    return new HoldfastError('ECOMPROMISED', `${what}, '${this.lockPath}'`, {
+      path: this.lockPath,
+    });
+  }
+}
+
+/** The raw descriptor of a held lock, which a child process may be given to keep the lock with its own life. */
+export const descriptorOf = (lock: FileLock): number => FileLock.descriptorOf(lock);
+
+/** The key of a held lock; empty when it is held no longer. */
+export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

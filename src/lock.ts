@@ -1,0 +1,210 @@
+/** The lock context: the verbs that take a lock. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { acquire, acquireSync, deadlockError, tryAcquire, tryAcquireSync } from './acquire.js';
+import { keyOf, type FileLock } from './file-lock.js';
+import {
+  toRequest,
+  type LockOptions,
+  type LockRequest,
+  type LockSyncOptions,
+  type TryLockOptions,
+  type WithLockOptions,
+} from './options.js';
+import { RequestFlag } from './native.js';
+import { LockQueue } from './queue.js';
+
+type Path = string | URL;
+
+/**
+ * Waits for the lock on `target`, which may be a file, a directory or nothing yet.
+ *
+ * The kernel wakes the caller; callers of one thread are served in the order in which they came. A pending wait keeps
+ * the process alive. The parent directory must exist.
+ *
+ * Rejects with `HoldfastError` ETIMEDOUT (with `holder`) when `timeout` has passed; with `signal.reason` on abort; with
+ * a refusal (`refused: true`) ELOOP, EMLINK, EINVAL, EPERM, EACCES or ECORRUPT when the lock file cannot be trusted; with
+ * an error like Node's own when the system fails (ENOENT, EACCES, EROFS, ENOSPC, EMFILE, ENOLCK, …); with a TypeError
+ * or RangeError when an argument is wrong.
+ */
+export async function lock(target: Path, options?: LockOptions): Promise<FileLock> {
+  return acquire(toRequest('lock', target, options));
+}
+
+/**
+ * Takes the lock on `target` if nobody holds it; null when somebody does. Errors are as for {@link lock}. May overtake
+ * callers that wait.
+ */
+export async function tryLock(target: Path, options?: TryLockOptions): Promise<FileLock | null> {
+  return tryAcquire(toRequest('tryLock', target, options));
+}
+
+/**
+ * Blocks this thread until the lock on `target` is granted; throws what {@link lock} rejects with. Throws EDEADLK at
+ * once when this thread itself holds a conflicting lock, since nothing could release it. May overtake callers that wait.
+ */
+export function lockSync(target: Path, options?: LockSyncOptions): FileLock {
+  return acquireSync(toRequest('lockSync', target, options));
+}
+
+/** As {@link tryLock}, on this thread. */
+export function tryLockSync(target: Path, options?: TryLockOptions): FileLock | null {
+  return tryAcquireSync(toRequest('tryLockSync', target, options));
+}
+
+export type LockedFunction<Result> = (lock: FileLock) => Result;
+
+/**
+ * Runs `fn` while holding the lock on `target`, and releases the lock whatever `fn` does. Resolves with what `fn`
+ * returned, rejects with what it threw.
+ *
+ * Besides what {@link lock} rejects with: ECOMPROMISED, whatever `fn` returned, when the lock was lost meanwhile; EDEADLK
+ * when it would wait for a `withLock` around it on the same target (see `nested`).
+ */
+export async function withLock<Result>(
+  target: Path,
+  fn: LockedFunction<Result | PromiseLike<Result>>,
+): Promise<Result>;
+export async function withLock<Result>(
+  target: Path,
+  options: WithLockOptions | undefined,
+  fn: LockedFunction<Result | PromiseLike<Result>>,
+): Promise<Result>;
+export async function withLock<Result>(
+  target: Path,
+  optionsOrFunction: unknown,
+  maybeFunction?: unknown,
+): Promise<Result> {
+  const { options, fn } = splitArguments('withLock', optionsOrFunction, maybeFunction);
+  const request = toRequest('withLock', target, options);
+  const outer = flow.getStore();
+  const held = await acquireNested(request, outer);
+  const frame: Frame = { lock: held, active: true, outer };
+  let returned: Result;
+  try {
+    returned = await flow.run(frame, async () => fn(held) as Result);
+  } catch (error) {
+    frame.active = false;
+    await held.release().catch(warnOfRelease);
+    throw error;
+  }
+  frame.active = false;
+  try {
+    held.verify();
+  } finally {
+    await held.release();
+  }
+  return returned;
+}
+
+/**
+ * As {@link withLock}, on this thread. `fn` must not be asynchronous: the lock would be gone before its work is done, so
+ * a function that returns a promise is a TypeError (its promise is left alone).
+ */
+export function withLockSync<Result>(target: Path, fn: LockedFunction<Result>): Result;
+export function withLockSync<Result>(
+  target: Path,
+  options: LockSyncOptions | undefined,
+  fn: LockedFunction<Result>,
+): Result;
+export function withLockSync<Result>(
+  target: Path,
+  optionsOrFunction: unknown,
+  maybeFunction?: unknown,
+): Result {
+  const { options, fn } = splitArguments('withLockSync', optionsOrFunction, maybeFunction);
+  const held = acquireSync(toRequest('withLockSync', target, options));
+  let returned: Result;
+  try {
+    returned = fn(held) as Result;
+    if (isThenable(returned)) {
+      throw new TypeError(
+        'fn must not return a promise: withLockSync releases the lock before it settles; use withLock',
+      );
+    }
+  } catch (error) {
+    try {
+      held.releaseSync();
+    } catch (releaseError) {
+      warnOfRelease(releaseError);
+    }
+    throw error;
+  }
+  try {
+    held.verify();
+  } finally {
+    held.releaseSync();
+  }
+  return returned;
+}
+
+/** A `withLock` that runs in the current asynchronous flow, and the ones around it. */
+interface Frame {
+  lock: FileLock;
+  active: boolean;
+  outer: Frame | undefined;
+}
+
+const flow = new AsyncLocalStorage<Frame>();
+
+async function acquireNested(request: LockRequest, outer: Frame | undefined): Promise<FileLock> {
+  if (outer === undefined || request.nested === 'wait') return acquire(request);
+  let sharedInside = false;
+  try {
+    return await acquire(request, (key) => {
+      const frame = findFrame(outer, key);
+      if (frame === undefined) return;
+      sharedInside = frame.lock.shared && (request.flags & RequestFlag.shared) !== 0;
+      throw deadlockError(request, 'a withLock around this one holds it');
+    });
+  } catch (error) {
+    if (!sharedInside) throw error;
+    // Behind an exclusive caller that waits for our outer shared lock, a second shared one would wait for ever; beside
+    // the outer one it can be had.
+    const held = await tryAcquire(request);
+    if (held === null) throw error;
+    return held;
+  }
+}
+
+function findFrame(innermost: Frame, key: string): Frame | undefined {
+  for (let frame: Frame | undefined = innermost; frame !== undefined; frame = frame.outer) {
+    if (frame.active && keysOf(frame.lock).includes(key)) return frame;
+  }
+  return undefined;
+}
+
+/** The keys under which callers may queue for a lock; none when it is held no longer. */
+function keysOf(held: FileLock): string[] {
+  return held.held ? [keyOf(held), LockQueue.remoteKey(held.lockPath)] : [];
+}
+
+function splitArguments(
+  form: string,
+  optionsOrFunction: unknown,
+  maybeFunction: unknown,
+): { options: unknown; fn: LockedFunction<unknown> } {
+  const first = typeof optionsOrFunction === 'function';
+  const fn = first ? optionsOrFunction : maybeFunction;
+  if (typeof fn !== 'function') {
+    throw new TypeError(
+      `fn of ${form} must be a function, got ${fn === null ? 'null' : typeof fn}`,
+    );
+  }
+  return {
+    options: first ? undefined : optionsOrFunction,
+    fn: fn as LockedFunction<unknown>,
+  };
+}
+
+function isThenable(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === 'function'
+  );
+}
+
+/** The caller is shown the error of its own function; that the release failed as well must not be lost. */
+function warnOfRelease(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error));
+}

@@ -1,0 +1,168 @@
+/** Finds and loads the addon; the only file that knows it exists. */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import load = require('node-gyp-build');
+
+/** What one native step came to; the same numbers as `Outcome` in native/environment.h. */
+export const Outcome = {
+  granted: 0,
+  /** Somebody holds a conflicting lock. */
+  busy: 1,
+  /** Callers of this environment wait for it already. */
+  queued: 2,
+  /** The directory has to be touched off this thread first. */
+  unseen: 3,
+  /** Another machine may have to answer: only off this thread. */
+  remote: 4,
+  /** The file that was waited for is no longer the lock file. */
+  stale: 5,
+  failed: 6,
+} as const;
+export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** The bits of a request; the same as `RequestFlag` in native/binding.cc. */
+export const RequestFlag = {
+  shared: 1,
+  followLinks: 2,
+  refuseParentLinks: 4,
+  anyOwner: 8,
+  mayBlock: 16,
+  overtake: 32,
+  keepFile: 64,
+} as const;
+
+/** The same numbers as `RecordState` in native/record.h. */
+export const RecordState = { valid: 0, empty: 1, malformed: 2, foreign: 3 } as const;
+
+/** The same numbers as `Liveness` in native/platform.h. */
+export const livenessNames = ['alive', 'dead', 'unknown'] as const;
+
+/** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
+export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3 } as const;
+export const PreviousFlag = { hasHolder: 1, malformed: 2, sessionRejected: 4 } as const;
+
+export interface NativeRecord {
+  state: number;
+  sessionRejected: boolean;
+  /** 0 when the record names no holder. */
+  pid: number;
+  host: string;
+  startToken: string;
+  sessionId: string;
+  sessionHash: string;
+  acquiredAt: number;
+  token: number;
+  ttl: number;
+  epoch: number;
+}
+
+export interface NativeError {
+  errno: number;
+  syscall: string;
+  path: string;
+  refusal: number;
+  owner: number;
+  description: string;
+}
+
+export interface NativeInspection {
+  path: string;
+  fileSystem: string;
+  known: boolean;
+  held: boolean;
+  shared: boolean;
+  liveness: number;
+  record: NativeRecord;
+  pids: number[];
+}
+
+type AcquireArguments = [
+  target: string,
+  lockPath: string | undefined,
+  flags: number,
+  fileMode: number,
+  sessionId: string | undefined,
+  sessionHash: string | undefined,
+];
+
+/**
+ * The addon's functions. Those named `start…` work in another thread and return an id; what they came to arrives at
+ * `whenDelivered`. What a call brought besides its outcome is in `result` and behind the `last…` functions until the
+ * next call.
+ */
+interface NativeBinding {
+  initialize(
+    result: Float64Array,
+    host: string,
+    deliver: (id: number, outcome: Outcome) => void,
+  ): void;
+
+  acquire(...request: AcquireArguments): Outcome;
+  startAcquire(...request: AcquireArguments): number;
+  startTouch(...request: AcquireArguments): number;
+  startInspect(...request: AcquireArguments): number;
+  release(id: number): Outcome;
+  startRelease(id: number): number;
+  verify(id: number): Outcome;
+  descriptorOf(id: number): number;
+  previousOf(id: number): NativeRecord | null;
+
+  startWait(id: number): Outcome;
+  awaitWait(id: number, milliseconds: number): boolean;
+  complete(id: number, sessionId?: string, sessionHash?: string): Outcome;
+  startComplete(id: number, sessionId?: string, sessionHash?: string): number;
+  cancel(id: number): void;
+  interruptCancelled(): number;
+  isWaitInPlace(id: number): boolean;
+  conflictsWithHeld(id: number): boolean;
+  holderOf(id: number): NativeRecord | null;
+  keyOf(id: number): string;
+  setQueued(key: string, queued: boolean): void;
+
+  lastKey(): string;
+  lastPath(): string;
+  lastError(): NativeError;
+  lastInspection(): NativeInspection;
+  startToken(): string;
+  parseRecord(block: Uint8Array, fileSize: number): NativeRecord;
+}
+
+export const native = load(join(__dirname, '..')) as NativeBinding;
+
+export const result = new Float64Array(4);
+
+const deliveries = new Map<number, (outcome: Outcome) => void>();
+
+native.initialize(result, hostname(), (id, outcome) => {
+  const callback = deliveries.get(id);
+  deliveries.delete(id);
+  callback?.(outcome);
+});
+
+/**
+ * Calls back once with the outcome of what was started under `id`, unless it is cancelled before. `result` and the
+ * `last…` functions hold what came with it during the call only.
+ */
+export function whenDelivered(id: number, callback: (outcome: Outcome) => void): void {
+  deliveries.set(id, callback);
+}
+
+/** What was started under `id` is awaited in another way. */
+export function forgetDelivery(id: number): void {
+  deliveries.delete(id);
+}
+
+/** Ends a wait, or drops the file that a busy attempt kept. */
+export function cancel(id: number): void {
+  deliveries.delete(id);
+  native.cancel(id);
+  interruptCancelled(1);
+}
+
+const longestInterruptInterval = 1000;
+
+// A signal that reaches a thread just before it blocks is lost, so it is sent again until the thread has ended.
+function interruptCancelled(delay: number): void {
+  if (native.interruptCancelled() === 0) return;
+  setTimeout(interruptCancelled, delay, Math.min(delay * 2, longestInterruptInterval)).unref();
+}

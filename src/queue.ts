@@ -1,0 +1,275 @@
+/** The callers of this environment that wait for one lock file: first come, first served, whatever their mode. */
+import { toError } from './errors.js';
+import { FileLock } from './file-lock.js';
+import {
+  cancel,
+  native,
+  Outcome,
+  RequestFlag,
+  result,
+  ResultIndex,
+  whenDelivered,
+} from './native.js';
+import { lockPathOf, type LockRequest } from './options.js';
+import { holderOf, type LockHolder } from './record.js';
+import { WaitingCaller, type WaitingPlace } from './waiting-caller.js';
+import { atEachLook } from './watch.js';
+
+const maxRounds = 100;
+
+/** The kernel wait, which belongs to the queue: a caller that leaves hands it to the next of the same mode. */
+interface KernelWait {
+  id: number;
+  shared: boolean;
+}
+
+/** A request as the addon's acquire() takes it. */
+export function acquireArguments(
+  request: LockRequest,
+  flags: number,
+): Parameters<typeof native.acquire> {
+  return [
+    request.target,
+    request.lockPath,
+    request.flags | flags,
+    request.fileMode,
+    request.sessionId,
+    request.sessionHash,
+  ];
+}
+
+export class LockQueue implements WaitingPlace {
+  static readonly #queues = new Map<string, LockQueue>();
+
+  readonly #key: string;
+  /** Whether system calls on this file system may take long, so that none is made on this thread. */
+  readonly #remote: boolean;
+  readonly #callers = new CallerList();
+  #wait: KernelWait | null = null;
+  /** More than 0 while another thread works for the head, or a blocking call of this thread is in between. */
+  #suspensions = 0;
+  #stopLooking: (() => void) | null = null;
+
+  private constructor(key: string, remote: boolean) {
+    this.#key = key;
+    this.#remote = remote;
+  }
+
+  static find(key: string): LockQueue | undefined {
+    return LockQueue.#queues.get(key);
+  }
+
+  /** The queue under `key`, made if there is none. From then on, others queue without trying. */
+  static open(key: string, remote: boolean): LockQueue {
+    let queue = LockQueue.#queues.get(key);
+    if (queue === undefined) {
+      queue = new LockQueue(key, remote);
+      LockQueue.#queues.set(key, queue);
+      native.setQueued(key, true);
+    }
+    return queue;
+  }
+
+  /** The key of a queue whose lock file cannot be asked for its identity on this thread. */
+  static remoteKey(lockPath: string): string {
+    return `path:${lockPath}`;
+  }
+
+  /** Puts `caller` last. `keptId` is the file that its own busy attempt kept open, if it made one. */
+  enqueue(caller: WaitingCaller, keptId?: number): void {
+    caller.enter(this);
+    this.#callers.append(caller);
+    if (keptId !== undefined) {
+      if (this.#callers.first === caller && this.#isIdle()) this.#startWait(caller, keptId);
+      else cancel(keptId);
+    }
+    this.#advance();
+    if (caller.request.onWait !== undefined) caller.reportWait(this.holder());
+    if (this.#callers.first !== null) this.#stopLooking ??= atEachLook(() => this.#look());
+  }
+
+  leave(caller: WaitingCaller): void {
+    this.#callers.remove(caller);
+    this.#advance();
+  }
+
+  holder(): LockHolder | null {
+    const caller = this.#callers.first;
+    if (this.#wait === null || caller === null) return null;
+    return holderOf(native.holderOf(this.#wait.id), lockPathOf(caller.request));
+  }
+
+  /**
+   * Takes the kernel wait away for a blocking call of this thread, which could never be handed a lock that is granted to
+   * it. Returns its id if it has the wanted mode; otherwise it is ended. `resume` must follow.
+   */
+  suspend(shared: boolean): number | null {
+    this.#suspensions++;
+    const wait = this.#wait;
+    this.#wait = null;
+    if (wait === null) return null;
+    if (wait.shared === shared) return wait.id;
+    cancel(wait.id);
+    return null;
+  }
+
+  resume(): void {
+    this.#suspensions--;
+    this.#advance();
+  }
+
+  #isIdle(): boolean {
+    return this.#wait === null && this.#suspensions === 0;
+  }
+
+  /** Serves the head, and those behind it that can be served with it, until one has to wait. */
+  #advance(): void {
+    while (this.#suspensions === 0) {
+      const head = this.#callers.first;
+      if (this.#wait !== null) {
+        if (head?.shared === this.#wait.shared) return;
+        cancel(this.#wait.id);
+        this.#wait = null;
+      }
+      if (head === null) {
+        this.#close();
+        return;
+      }
+      const request = acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile);
+      if (this.#remote) this.#suspendFor(head, native.startAcquire(...request));
+      else this.#settle(head, native.acquire(...request));
+    }
+  }
+
+  /** Acts on what an attempt, or the end of a wait, came to for the head. */
+  #settle(head: WaitingCaller, outcome: Outcome): void {
+    switch (outcome) {
+      case Outcome.granted:
+        this.#callers.remove(head);
+        head.grant(new FileLock(head.request));
+        return;
+      case Outcome.busy:
+        this.#startWait(head, result[ResultIndex.id] ?? 0);
+        return;
+      case Outcome.stale:
+        head.rounds++;
+        if (head.rounds < maxRounds) return;
+        this.#fail(head, staleError(head.request));
+        return;
+      case Outcome.unseen:
+      case Outcome.remote:
+        // A network file system was mounted over the directory since; another thread can wait for it.
+        this.#suspendFor(
+          head,
+          native.startAcquire(
+            ...acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile),
+          ),
+        );
+        return;
+      default:
+        this.#fail(head, toError(native.lastError()));
+    }
+  }
+
+  #fail(head: WaitingCaller, error: unknown): void {
+    this.#callers.remove(head);
+    head.fail(error);
+  }
+
+  #startWait(head: WaitingCaller, id: number): void {
+    if (native.startWait(id) === Outcome.failed) {
+      this.#fail(head, toError(native.lastError()));
+      return;
+    }
+    this.#wait = { id, shared: head.shared };
+    whenDelivered(id, (outcome) => {
+      this.#wait = null;
+      this.#finishWait(id, outcome);
+      this.#advance();
+    });
+  }
+
+  /** The kernel granted, or the wait failed: by now the head may be another caller than the one it was started for. */
+  #finishWait(id: number, outcome: Outcome): void {
+    const head = this.#callers.first;
+    if (head === null) {
+      cancel(id);
+    } else if (outcome !== Outcome.granted) {
+      this.#settle(head, outcome);
+    } else if (this.#remote) {
+      const { sessionId, sessionHash } = head.request;
+      this.#suspendFor(head, native.startComplete(id, sessionId, sessionHash));
+    } else {
+      const { sessionId, sessionHash } = head.request;
+      this.#settle(head, native.complete(id, sessionId, sessionHash));
+    }
+  }
+
+  /** Waits for another thread's work for `head`, who may have left before it is done. */
+  #suspendFor(head: WaitingCaller, id: number): void {
+    this.#suspensions++;
+    whenDelivered(id, (outcome) => {
+      this.#suspensions--;
+      if (!head.settled) {
+        this.#settle(head, outcome);
+      } else if (outcome === Outcome.granted) {
+        new FileLock(head.request).release().catch(() => undefined);
+      } else if (outcome === Outcome.busy) {
+        cancel(result[ResultIndex.id] ?? 0);
+      }
+      this.#advance();
+    });
+  }
+
+  /** The slow check: a lock file that was replaced wakes nobody. */
+  #look(): void {
+    if (this.#wait !== null && !native.isWaitInPlace(this.#wait.id)) {
+      cancel(this.#wait.id);
+      this.#wait = null;
+      this.#advance();
+    }
+    // A callback may make callers leave, so they are listed first.
+    const listeners: WaitingCaller[] = [];
+    for (let caller = this.#callers.first; caller !== null; caller = caller.next) {
+      if (caller.request.onWait !== undefined) listeners.push(caller);
+    }
+    if (listeners.length === 0) return;
+    const holder = this.holder();
+    for (const caller of listeners) caller.reportWait(holder);
+  }
+
+  #close(): void {
+    this.#stopLooking?.();
+    this.#stopLooking = null;
+    native.setQueued(this.#key, false);
+    LockQueue.#queues.delete(this.#key);
+  }
+}
+
+function staleError(request: LockRequest): Error {
+  const path = lockPathOf(request);
+  const error = new Error(`ESTALE: the lock file was replaced again and again, flock '${path}'`);
+  return Object.assign(error, { code: 'ESTALE', syscall: 'flock', path });
+}
+
+/** A list from which a caller that gives up is taken out at no cost to the others, however many they are. */
+class CallerList {
+  first: WaitingCaller | null = null;
+  #last: WaitingCaller | null = null;
+
+  append(caller: WaitingCaller): void {
+    caller.previous = this.#last;
+    if (this.#last === null) this.first = caller;
+    else this.#last.next = caller;
+    this.#last = caller;
+  }
+
+  remove(caller: WaitingCaller): void {
+    if (caller.previous === null) this.first = caller.next;
+    else caller.previous.next = caller.next;
+    if (caller.next === null) this.#last = caller.previous;
+    else caller.next.previous = caller.previous;
+    caller.previous = null;
+    caller.next = null;
+  }
+}

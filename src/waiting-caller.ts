@@ -1,0 +1,130 @@
+import { HoldfastError } from './errors.js';
+import { FileLock } from './file-lock.js';
+import { RequestFlag } from './native.js';
+import { lockPathOf, type LockRequest } from './options.js';
+import { describeHolder, type LockHolder } from './record.js';
+
+/** setTimeout() takes no more. */
+const longestTimer = 2 ** 31 - 1;
+
+/** The place in which a caller waits; it is told when the caller gives up, and asked who is in the way. */
+export interface WaitingPlace {
+  leave(caller: WaitingCaller): void;
+  holder(): LockHolder | null;
+}
+
+/** One caller of `lock()` who has to wait: its promise, its timeout and its signal. */
+export class WaitingCaller {
+  readonly request: LockRequest;
+  readonly promise: Promise<FileLock>;
+  /** Attempts that found the lock file replaced. */
+  rounds = 0;
+  previous: WaitingCaller | null = null;
+  next: WaitingCaller | null = null;
+
+  #place: WaitingPlace | null = null;
+  #resolve!: (lock: FileLock) => void;
+  #reject!: (reason: unknown) => void;
+  #settled = false;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #startedAt = performance.now();
+  readonly #onAbort = (): void => {
+    this.#giveUp(this.request.signal?.reason);
+  };
+
+  constructor(request: LockRequest) {
+    this.request = request;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    request.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#startTimer(request.timeout);
+  }
+
+  get shared(): boolean {
+    return (this.request.flags & RequestFlag.shared) !== 0;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  get waitedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** From now on `place` is told when this caller gives up. */
+  enter(place: WaitingPlace): void {
+    this.#place = place;
+  }
+
+  grant(lock: FileLock): void {
+    this.#settle();
+    this.#resolve(lock);
+  }
+
+  fail(error: unknown): void {
+    this.#settle();
+    this.#reject(error);
+  }
+
+  /** Tells `onWait` who is in the way. An `onWait` that throws ends the wait with its error. */
+  reportWait(holder: LockHolder | null): void {
+    if (this.#settled) return;
+    try {
+      reportWait(this.request, this.waitedMs, holder);
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  #startTimer(remaining: number): void {
+    if (remaining === Infinity) return;
+    this.#timer = setTimeout(
+      () => {
+        const left = this.request.timeout - this.waitedMs;
+        if (left > 1) this.#startTimer(left);
+        else this.#giveUp(timeoutError(this.request, this.#place?.holder() ?? null));
+      },
+      Math.min(remaining, longestTimer),
+    );
+  }
+
+  #giveUp(reason: unknown): void {
+    if (this.#settled) return;
+    this.fail(reason);
+    this.#place?.leave(this);
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.request.signal?.removeEventListener('abort', this.#onAbort);
+  }
+}
+
+export function reportWait(
+  request: LockRequest,
+  waitedMs: number,
+  holder: LockHolder | null,
+): void {
+  const { target } = request;
+  request.onWait?.({
+    target,
+    lockPath: lockPathOf(request),
+    waitedMs,
+    holder,
+    message: `still waiting for the lock on '${target}', held by ${describeHolder(holder)}`,
+  });
+}
+
+export function timeoutError(request: LockRequest, holder: LockHolder | null): HoldfastError {
+  const path = lockPathOf(request);
+  return new HoldfastError(
+    'ETIMEDOUT',
+    `the lock on '${request.target}' was not granted within ${request.timeout} ms; ` +
+      `held by ${describeHolder(holder)}`,
+    { path, holder },
+  );
+}

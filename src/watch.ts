@@ -1,0 +1,47 @@
+/** The slow look, about once a second, at what nobody tells us of: a lock file that an outsider removed or replaced. */
+const interval = 1000;
+
+export interface Watched {
+  /** False ends the watch. */
+  checkForLoss(): boolean;
+}
+
+// Weak, so that a lock that is dropped without release can be noticed.
+const watched = new Set<WeakRef<Watched>>();
+const checks = new Set<() => void>();
+let timer: NodeJS.Timeout | undefined;
+
+/** Looks at a held lock until it is released or lost. */
+export function watchForLoss(lock: Watched): void {
+  watched.add(new WeakRef(lock));
+  start();
+}
+
+/** Calls `check` at each look until the returned function is called. Does not keep the process alive. */
+export function atEachLook(check: () => void): () => void {
+  checks.add(check);
+  start();
+  return () => {
+    checks.delete(check);
+    stopIfIdle();
+  };
+}
+
+function start(): void {
+  timer ??= setInterval(look, interval).unref();
+}
+
+function stopIfIdle(): void {
+  if (watched.size > 0 || checks.size > 0) return;
+  clearInterval(timer);
+  timer = undefined;
+}
+
+function look(): void {
+  for (const reference of watched) {
+    const lock = reference.deref();
+    if (lock === undefined || !lock.checkForLoss()) watched.delete(reference);
+  }
+  for (const check of [...checks]) check();
+  stopIfIdle();
+}
