@@ -1,0 +1,228 @@
+import { cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { expect, test as plainTest, vi } from 'vitest';
+
+import { run, runNode } from './helpers/child.js';
+import { projectDirectory } from './helpers/paths.js';
+import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+
+// The package as a user gets it: the addon is built as for a release, everything is packed by npm, and the tarball is
+// installed into an empty project without running any script of it. Building takes most of the time, so it is done once.
+interface Installed {
+  /** The files of the tarball. */
+  files: string[];
+  /** The user's project. */
+  project: string;
+  /** holdfast in the project's node_modules. */
+  location: string;
+}
+
+// npm, a native build and type checks on a slow machine.
+const patience = 240_000;
+vi.setConfig({ testTimeout: patience });
+
+const test = plainTest.extend<{ installed: Installed }>({
+  installed: [
+    // eslint-disable-next-line no-empty-pattern -- vitest reads from the pattern which fixtures this one needs
+    async ({}, use) =>
+      withTemporaryDirectory(async (directory) => {
+        const { files, tarball } = await pack(path.join(directory, 'checkout'));
+        const project = path.join(directory, 'project');
+        await install(project, tarball);
+        await use({ files, project, location: path.join(project, 'node_modules', 'holdfast') });
+      }),
+    { scope: 'file' },
+  ],
+});
+
+/** Builds the addon for a release and packs, in a copy of the checkout: a build would remove the one under test. */
+async function pack(checkout: string): Promise<{ files: string[]; tarball: string }> {
+  const leftOut = ['.git', 'build', 'node_modules'].map((name) =>
+    path.join(projectDirectory, name),
+  );
+  await cp(projectDirectory, checkout, {
+    recursive: true,
+    filter: (source) => !leftOut.includes(source),
+  });
+  await symlink(path.join(projectDirectory, 'node_modules'), path.join(checkout, 'node_modules'));
+  await succeed('npm', ['run', 'prebuildify'], checkout);
+  const report = await succeed('npm', ['pack', '--json', '--ignore-scripts'], checkout);
+  const [packed] = JSON.parse(report) as [{ filename: string; files: { path: string }[] }];
+  return {
+    files: packed.files.map((file) => file.path),
+    tarball: path.join(checkout, packed.filename),
+  };
+}
+
+async function install(project: string, tarball: string): Promise<void> {
+  await mkdir(project);
+  await writeFile(path.join(project, 'package.json'), '{ "name": "user", "private": true }\n');
+  // The one dependency comes from this checkout, so that no registry is asked.
+  const dependency = path.join(projectDirectory, 'node_modules', 'node-gyp-build');
+  const options = ['--ignore-scripts', '--offline', '--install-links', '--no-audit', '--no-fund'];
+  await succeed('npm', ['install', ...options, '--prefix', project, tarball, dependency], project);
+}
+
+async function succeed(command: string, args: string[], cwd: string): Promise<string> {
+  const { stdout, ...end } = await run(command, args, { cwd, timeout: patience });
+  expect(end, stdout).toMatchObject({ code: 0, signal: null });
+  return stdout;
+}
+
+// What every way of loading must be able to do: take and release a lock, and recognise an error.
+const exercise = `
+  const target = process.argv[2];
+  const held = await lock(target);
+  const timeout = await lock(target, { timeout: 1 }).catch((error) => error);
+  await held.release();
+  const heldInside = await withLock(target, (inner) => inner.held);
+  console.log(JSON.stringify({
+    heldInside,
+    heldAfterRelease: held.held,
+    timeout: timeout instanceof HoldfastError && timeout.code,
+  }));
+`;
+const exercised = { heldInside: true, heldAfterRelease: false, timeout: 'ETIMEDOUT' };
+
+async function expectToWork({ project }: Installed, name: string, program: string): Promise<void> {
+  const file = path.join(project, name);
+  await writeFile(file, program);
+  const { stdout, ...end } = await runNode([file, path.join(project, 'target')], { cwd: project });
+  expect(end).toEqual({ code: 0, signal: null, stderr: '' });
+  expect(JSON.parse(stdout)).toEqual(exercised);
+}
+
+test('the tarball holds what a user needs and nothing else', async ({ installed }) => {
+  const sources = await readdir(path.join(projectDirectory, 'src'), { recursive: true });
+  const modules = sources.filter((file) => /\.ts$/.test(file) && !/\.d\.ts$/.test(file));
+  const compiled = modules.flatMap((file) =>
+    ['.js', '.d.ts'].map((extension) => `dist/${file.replace(/\.ts$/, extension)}`),
+  );
+  const ofThisMachine = `prebuilds/${process.platform}-${process.arch}/`;
+  const binaries = installed.files.filter((file) => file.startsWith(ofThisMachine));
+  expect(binaries).toHaveLength(1);
+  expect(binaries[0]).toMatch(/\/holdfast\.(glibc|musl|node)/);
+  // Exactly these: so no map, no source, no test, and nothing that a deleted source has left in dist.
+  expect(installed.files.filter((file) => !file.startsWith('prebuilds/')).toSorted()).toEqual(
+    ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...compiled].toSorted(),
+  );
+  expect(installed.files.filter((file) => file.startsWith('prebuilds/'))).toEqual(
+    installed.files.filter((file) =>
+      /^prebuilds\/[a-z0-9+-]+\/holdfast(\.[a-z0-9]+)*\.node$/.test(file),
+    ),
+  );
+});
+
+test('nothing of it runs or compiles when it is installed', async ({ installed }) => {
+  const manifest = JSON.parse(
+    await readFile(path.join(installed.location, 'package.json'), 'utf8'),
+  ) as { scripts: Record<string, string>; gypfile: boolean };
+  const hooks = ['preinstall', 'install', 'postinstall', 'prepare', 'preprepare', 'postprepare'];
+  expect(Object.keys(manifest.scripts).filter((name) => hooks.includes(name))).toEqual([]);
+  expect(manifest.gypfile).toBe(false);
+  await expect(readdir(path.join(installed.location, 'build'))).rejects.toThrow('ENOENT');
+});
+
+test('the loader finds the packed binary', async ({ installed }) => {
+  const program = `console.log(require('node-gyp-build').resolve(${JSON.stringify(installed.location)}))`;
+  const found = await runNode(['-e', program], { cwd: installed.project });
+  expect(found).toMatchObject({ code: 0, signal: null });
+  const directory = path.join('prebuilds', `${process.platform}-${process.arch}`);
+  expect(path.dirname(found.stdout.trim())).toBe(
+    path.join(await realpath(installed.location), directory),
+  );
+});
+
+test("require('holdfast') works", async ({ installed }) => {
+  await expectToWork(
+    installed,
+    'user.cjs',
+    `const { lock, withLock, HoldfastError } = require('holdfast');
+    (async () => {${exercise}})();`,
+  );
+});
+
+test('an ES module imports it by name', async ({ installed }) => {
+  await expectToWork(
+    installed,
+    'user.mjs',
+    `import { lock, withLock, HoldfastError } from 'holdfast';${exercise}`,
+  );
+});
+
+test('the command is installed', async ({ installed }) => {
+  const command = path.join(installed.project, 'node_modules', '.bin', 'holdfast');
+  const help = await run(command, ['--help'], { cwd: installed.project });
+  expect(help).toMatchObject({ code: 0, signal: null, stderr: '' });
+  expect(help.stdout).toContain('holdfast run');
+});
+
+test('Jest loads it', async ({ installed }) => {
+  await writeFile(
+    path.join(installed.project, 'user.test.js'),
+    `const { lock, withLock, HoldfastError } = require('holdfast');
+    test('takes and releases a lock', async () => {
+      const target = require('node:path').join(__dirname, 'target');
+      const held = await lock(target);
+      expect(held.held).toBe(true);
+      await expect(lock(target, { timeout: 1 })).rejects.toBeInstanceOf(HoldfastError);
+      await held.release();
+      expect(await withLock(target, (inner) => inner.held)).toBe(true);
+    });`,
+  );
+  const jest = path.join(projectDirectory, 'node_modules', 'jest', 'bin', 'jest.js');
+  const options = ['--rootDir', installed.project, '--watchman=false', '--no-cache', '--ci'];
+  const result = await runNode([jest, ...options], { cwd: installed.project, timeout: patience });
+  expect(result, result.stderr).toMatchObject({ code: 0, signal: null });
+  expect(result.stderr).toContain('1 passed');
+});
+
+const typedProgram = `
+  import { lock, tryLock, lockSync, withLock, inspectLock, HoldfastError } from 'holdfast';
+  import type { FileLock, LockHolder, LockInspection, LockOptions, WaitInfo } from 'holdfast';
+
+  export async function use(target: string, signal: AbortSignal): Promise<number> {
+    const options: LockOptions = { shared: true, timeout: 5000, signal, onWait: (info: WaitInfo) => console.log(info.message) };
+    const held: FileLock = await lock(target, options);
+    await held.release();
+    const busy: FileLock | null = await tryLock(target);
+    busy?.releaseSync();
+    lockSync(target, { timeout: 10 }).releaseSync();
+    const inspection: LockInspection = await inspectLock(target);
+    const holder: LockHolder | null = inspection.holder;
+    try {
+      return await withLock(target, (inner) => inner.target.length + (holder?.pid ?? 0));
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'ETIMEDOUT') return error.holder?.pid ?? -1;
+      throw error;
+    }
+  }
+
+  // @ts-expect-error a misspelled option is an error
+  void lock('target', { timeOut: 5 });
+  // @ts-expect-error a synchronous lock cannot be aborted
+  lockSync('target', { signal: AbortSignal.timeout(5) });
+`;
+
+test.for([
+  { module: 'node16', moduleResolution: 'node16', file: 'typed.mts' },
+  { module: 'node16', moduleResolution: 'node16', file: 'typed.cts' },
+  { module: 'esnext', moduleResolution: 'bundler', file: 'typed.ts' },
+])(
+  'its types resolve and are strict: $file with moduleResolution $moduleResolution',
+  async ({ module, moduleResolution, file }, { installed }) => {
+    await writeFile(path.join(installed.project, file), typedProgram);
+    const typeRoots = path.join(projectDirectory, 'node_modules', '@types');
+    const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022'];
+    const result = await runNode(
+      [
+        path.join(projectDirectory, 'node_modules', 'typescript', 'bin', 'tsc'),
+        ...[...options, '--typeRoots', typeRoots, '--types', 'node'],
+        ...['--module', module, '--moduleResolution', moduleResolution, file],
+      ],
+      { cwd: installed.project, timeout: patience },
+    );
+    expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+  },
+);
