@@ -44,6 +44,8 @@ class Environment::Job : public Work {
  public:
   Job(std::function<Attempt()> body, bool keep_file, std::function<void()> on_done)
       : body_(std::move(body)), keep_file_(keep_file), on_done_(std::move(on_done)) {}
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
   // An outcome that nobody fetched is a lock that nobody would release.
   ~Job() override {
     if (attempt_.held.file.file.valid()) static_cast<void>(Leave(std::move(attempt_.held)));
@@ -78,7 +80,7 @@ class Environment::Job : public Work {
   Attempt attempt_;
 };
 
-Environment::Environment(std::string host, Post post)
+Environment::Environment(const std::string& host, Post post)
     : post_(std::move(post)), file_systems_(std::make_shared<FileSystems>()), waiter_(&threads_) {
   self_.pid = ProcessId();
   self_.host = PrintableAscii(host.empty() ? "unknown" : host, kMaxHostLength);

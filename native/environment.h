@@ -48,7 +48,7 @@ class Environment {
   // Brings an id to the environment's thread, which then calls Deliver() with it.
   using Post = std::function<void(Id)>;
 
-  Environment(std::string host, Post post);
+  Environment(const std::string& host, Post post);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;

@@ -45,24 +45,21 @@ function place(
   beforeQueueing: ((key: string) => void) | undefined,
 ): void {
   const { request } = caller;
-  switch (outcome) {
-    case Outcome.unseen:
-      touch(request, (error) => {
-        if (caller.settled) return;
-        if (error) caller.fail(error);
-        else attempt(caller, beforeQueueing);
-      });
-      return;
-    case Outcome.remote:
-      enqueue(caller, LockQueue.remoteKey(lockPathOf(request)), undefined, true, beforeQueueing);
-      return;
-    default: {
-      const keptId = outcome === Outcome.busy ? result[ResultIndex.id] : undefined;
-      enqueue(caller, native.lastKey(), keptId, false, beforeQueueing);
-    }
+  if (outcome === Outcome.unseen) {
+    touch(request, (error) => {
+      if (caller.settled) return;
+      if (error) caller.fail(error);
+      else attempt(caller, beforeQueueing);
+    });
+  } else if (outcome === Outcome.remote) {
+    enqueue(caller, LockQueue.remoteKey(lockPathOf(request)), undefined, true, beforeQueueing);
+  } else {
+    const keptId = outcome === Outcome.busy ? result[ResultIndex.id] : undefined;
+    enqueue(caller, native.lastKey(), keptId, false, beforeQueueing);
   }
 }
 
+/** The caller's attempt after the directory was touched. */
 function attempt(caller: WaitingCaller, beforeQueueing?: (key: string) => void): void {
   const { request } = caller;
   const outcome = native.acquire(...acquireArguments(request, RequestFlag.keepFile));
@@ -90,22 +87,22 @@ function enqueue(
 
 /** Takes the lock if that needs no waiting, past those who wait; null when somebody holds it. */
 export async function tryAcquire(request: LockRequest): Promise<FileLock | null> {
-  let outcome = native.acquire(...acquireArguments(request, RequestFlag.overtake));
+  const args = acquireArguments(request, RequestFlag.overtake);
+  let outcome = native.acquire(...args);
   while (outcome === Outcome.unseen) {
     await new Promise<void>((resolve, reject) => {
-      touch(request, (error) => (error ? reject(error) : resolve()));
+      touch(request, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
     });
-    outcome = native.acquire(...acquireArguments(request, RequestFlag.overtake));
+    outcome = native.acquire(...args);
   }
   if (outcome !== Outcome.remote) return granted(request, outcome);
-  return await new Promise((resolve, reject) => {
-    const id = native.startAcquire(...acquireArguments(request, RequestFlag.overtake));
-    whenDelivered(id, (remoteOutcome) => {
-      try {
-        resolve(granted(request, remoteOutcome));
-      } catch (error) {
-        reject(error as Error);
-      }
+  return await new Promise((resolve) => {
+    whenDelivered(native.startAcquire(...args), (remoteOutcome) => {
+      // What came with the outcome is there during this call only, so the lock, or the error, is made in it.
+      resolve(new Promise((settle) => settle(granted(request, remoteOutcome))));
     });
   });
 }

@@ -81,7 +81,7 @@ export async function withLock<Result>(
   const frame: Frame = { lock: held, active: true, outer };
   let returned: Result;
   try {
-    returned = await flow.run(frame, async () => fn(held) as Result);
+    returned = (await flow.run(frame, () => fn(held))) as Result;
   } catch (error) {
     frame.active = false;
     await held.release().catch(warnOfRelease);
@@ -148,16 +148,17 @@ const flow = new AsyncLocalStorage<Frame>();
 
 async function acquireNested(request: LockRequest, outer: Frame | undefined): Promise<FileLock> {
   if (outer === undefined || request.nested === 'wait') return acquire(request);
-  let sharedInside = false;
+  const around: Frame[] = [];
   try {
     return await acquire(request, (key) => {
       const frame = findFrame(outer, key);
       if (frame === undefined) return;
-      sharedInside = frame.lock.shared && (request.flags & RequestFlag.shared) !== 0;
+      around.push(frame);
       throw deadlockError(request, 'a withLock around this one holds it');
     });
   } catch (error) {
-    if (!sharedInside) throw error;
+    const shared = (request.flags & RequestFlag.shared) !== 0;
+    if (!shared || !around[0]?.lock.shared) throw error;
     // Behind an exclusive caller that waits for our outer shared lock, a second shared one would wait for ever; beside
     // the outer one it can be had.
     const held = await tryAcquire(request);
@@ -167,10 +168,11 @@ async function acquireNested(request: LockRequest, outer: Frame | undefined): Pr
 }
 
 function findFrame(innermost: Frame, key: string): Frame | undefined {
-  for (let frame: Frame | undefined = innermost; frame !== undefined; frame = frame.outer) {
-    if (frame.active && keysOf(frame.lock).includes(key)) return frame;
+  let frame: Frame | undefined = innermost;
+  while (frame !== undefined && !(frame.active && keysOf(frame.lock).includes(key))) {
+    frame = frame.outer;
   }
-  return undefined;
+  return frame;
 }
 
 /** The keys under which callers may queue for a lock; none when it is held no longer. */

@@ -1,7 +1,7 @@
 /** Finds and loads the addon; the only file that knows it exists. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import load = require('node-gyp-build');
+import load from 'node-gyp-build';
 
 /** What one native step came to; the same numbers as `Outcome` in native/environment.h. */
 export const Outcome = {

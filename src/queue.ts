@@ -1,4 +1,5 @@
 /** The callers of this environment that wait for one lock file: first come, first served, whatever their mode. */
+import { constants } from 'node:os';
 import { toError } from './errors.js';
 import { FileLock } from './file-lock.js';
 import {
@@ -12,7 +13,8 @@ import {
 } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
-import { WaitingCaller, type WaitingPlace } from './waiting-caller.js';
+import type { WaitingCaller } from './waiting-caller.js';
+import { type WaitingPlace } from './waiting-caller.js';
 import { atEachLook } from './watch.js';
 
 const maxRounds = 100;
@@ -166,7 +168,8 @@ export class LockQueue implements WaitingPlace {
           ),
         );
         return;
-      default:
+      case Outcome.queued:
+      case Outcome.failed:
         this.#fail(head, toError(native.lastError()));
     }
   }
@@ -249,7 +252,12 @@ export class LockQueue implements WaitingPlace {
 function staleError(request: LockRequest): Error {
   const path = lockPathOf(request);
   const error = new Error(`ESTALE: the lock file was replaced again and again, flock '${path}'`);
-  return Object.assign(error, { code: 'ESTALE', syscall: 'flock', path });
+  return Object.assign(error, {
+    errno: -constants.errno.ESTALE,
+    code: 'ESTALE',
+    syscall: 'flock',
+    path,
+  });
 }
 
 /** A list from which a caller that gives up is taken out at no cost to the others, however many they are. */

@@ -1,5 +1,5 @@
 import { HoldfastError } from './errors.js';
-import { FileLock } from './file-lock.js';
+import type { FileLock } from './file-lock.js';
 import { RequestFlag } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { describeHolder, type LockHolder } from './record.js';
