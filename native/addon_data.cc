@@ -78,11 +78,8 @@ Outcome AddonData::Report(Outcome outcome) {
   return outcome;
 }
 
-void AddonData::UpdateReference() {
-  const bool wanted = environment_->HasPendingWork();
-  if (wanted == referenced_) return;
-  referenced_ = wanted;
-  if (wanted) {
+void AddonData::SetReferenced(bool referenced) {
+  if (referenced) {
     napi_ref_threadsafe_function(env_, wake_);
   } else {
     napi_unref_threadsafe_function(env_, wake_);
@@ -98,7 +95,6 @@ void AddonData::DeliverAll(napi_env env, napi_value deliver) {
   for (const Environment::Id id : mailbox_->TakeAll()) {
     Outcome outcome = Outcome::kFailed;
     if (!environment_->Deliver(id, &outcome)) continue;
-    UpdateReference();
     Report(outcome);
     const Napi::HandleScope scope(env);
     napi_value global = nullptr;

@@ -43,8 +43,8 @@ class AddonData {
 
   // Writes what `outcome` brought into the array that was given at the start.
   Outcome Report(Outcome outcome);
-  // A pending wait keeps the process alive, a held lock does not. To be called after whatever may change that.
-  void UpdateReference();
+  // Whether somebody waits for what may be delivered: that keeps the process alive, a held lock does not.
+  void SetReferenced(bool referenced);
   // Ends all native work; idempotent.
   void Close();
 
@@ -57,7 +57,6 @@ class AddonData {
   double* numbers_;
   std::shared_ptr<Mailbox> mailbox_;
   napi_threadsafe_function wake_ = nullptr;
-  bool referenced_ = false;
   std::unique_ptr<Environment> environment_;
 };
 

@@ -61,13 +61,11 @@ Environment::AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
 }
 
 Value OutcomeValue(const CallbackInfo& info, Outcome outcome) {
-  AddonData& data = AddonData::Of(info.Env());
-  data.UpdateReference();
-  return Napi::Number::New(info.Env(), static_cast<double>(data.Report(outcome)));
+  const Outcome reported = AddonData::Of(info.Env()).Report(outcome);
+  return Napi::Number::New(info.Env(), static_cast<double>(reported));
 }
 
 Value IdValue(const CallbackInfo& info, Environment::Id id) {
-  AddonData::Of(info.Env()).UpdateReference();
   return Napi::Number::New(info.Env(), static_cast<double>(id));
 }
 
@@ -153,7 +151,6 @@ Value StartComplete(const CallbackInfo& info) {
 
 Value Cancel(const CallbackInfo& info) {
   EnvironmentOf(info).Cancel(IdAt(info, 0));
-  AddonData::Of(info.Env()).UpdateReference();
   return info.Env().Undefined();
 }
 
@@ -182,6 +179,11 @@ Value KeyOf(const CallbackInfo& info) {
 
 Value SetQueued(const CallbackInfo& info) {
   EnvironmentOf(info).SetQueued(StringAt(info, 0), info[1].As<Napi::Boolean>());
+  return info.Env().Undefined();
+}
+
+Value SetReferenced(const CallbackInfo& info) {
+  AddonData::Of(info.Env()).SetReferenced(info[0].As<Napi::Boolean>());
   return info.Env().Undefined();
 }
 
@@ -272,6 +274,7 @@ void ExportFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("holderOf", Napi::Function::New<HolderOf>(env));
   exports.Set("keyOf", Napi::Function::New<KeyOf>(env));
   exports.Set("setQueued", Napi::Function::New<SetQueued>(env));
+  exports.Set("setReferenced", Napi::Function::New<SetReferenced>(env));
   exports.Set("lastKey", Napi::Function::New<LastKey>(env));
   exports.Set("lastPath", Napi::Function::New<LastPath>(env));
   exports.Set("lastError", Napi::Function::New<LastError>(env));

@@ -105,7 +105,6 @@ class Environment {
 
   // Takes the outcome of what was started under `id`. False when it was cancelled meanwhile.
   bool Deliver(Id id, Outcome* outcome);
-  bool HasPendingWork() const { return !waits_.empty() || !jobs_.empty(); }
 
   // Clears and closes every held lock, ends every wait and thread. Idempotent.
   void Close();

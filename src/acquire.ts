@@ -4,6 +4,7 @@ import { HoldfastError, toError } from './errors.js';
 import { FileLock } from './file-lock.js';
 import {
   cancel,
+  delivered,
   forgetDelivery,
   native,
   Outcome,
@@ -18,6 +19,8 @@ import { holderOf, type LockHolder } from './record.js';
 import { reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
 
 const lookInterval = 1000;
+/** A blocked thread comes back to JavaScript this often, so that its worker can be terminated. */
+const slice = 50;
 
 /**
  * Waits for the lock. Before the caller enters the queue under some key, `beforeQueueing` may object by throwing.
@@ -90,21 +93,15 @@ export async function tryAcquire(request: LockRequest): Promise<FileLock | null>
   const args = acquireArguments(request, RequestFlag.overtake);
   let outcome = native.acquire(...args);
   while (outcome === Outcome.unseen) {
-    await new Promise<void>((resolve, reject) => {
-      touch(request, (error) => {
-        if (error) reject(error);
-        else resolve();
-      });
+    await delivered(native.startTouch(...args), (touched) => {
+      if (touched === Outcome.failed) throw toError(native.lastError());
     });
     outcome = native.acquire(...args);
   }
   if (outcome !== Outcome.remote) return granted(request, outcome);
-  return await new Promise((resolve) => {
-    whenDelivered(native.startAcquire(...args), (remoteOutcome) => {
-      // What came with the outcome is there during this call only, so the lock, or the error, is made in it.
-      resolve(new Promise((settle) => settle(granted(request, remoteOutcome))));
-    });
-  });
+  return delivered(native.startAcquire(...args), (remoteOutcome) =>
+    granted(request, remoteOutcome),
+  );
 }
 
 function granted(request: LockRequest, outcome: Outcome): FileLock | null {
@@ -160,24 +157,24 @@ function waitSync(
   deadline: number,
 ): FileLock | null {
   let id = keptId;
-  if (request.timeout === 0) cancelAndThrow(id, timeoutError(request, holder(request, id)));
-  refuseWaitForSelf(request, id);
-  const queue =
-    LockQueue.find(native.keyOf(id)) ?? LockQueue.find(LockQueue.remoteKey(lockPathOf(request)));
-  const taken = queue?.suspend((request.flags & RequestFlag.shared) !== 0) ?? null;
+  let queue: LockQueue | undefined;
   try {
+    if (request.timeout === 0) throw timeoutError(request, holder(request, id));
+    refuseWaitForSelf(request, id);
+    const shared = (request.flags & RequestFlag.shared) !== 0;
+    queue =
+      LockQueue.find(native.keyOf(id)) ?? LockQueue.find(LockQueue.remoteKey(lockPathOf(request)));
+    const taken = queue?.suspend(shared) ?? null;
     if (taken !== null) {
       cancel(id);
       id = taken;
+      forgetDelivery(id);
     } else if (native.startWait(id) === Outcome.failed) {
       throw toError(native.lastError());
     }
     return awaitGrant(request, id, startedAt, deadline);
-  } catch (error) {
-    cancel(id);
-    throw error;
   } finally {
-    forgetDelivery(id);
+    cancel(id);
     queue?.resume();
   }
 }
@@ -188,18 +185,16 @@ function awaitGrant(
   startedAt: number,
   deadline: number,
 ): FileLock | null {
-  for (;;) {
-    const remaining = deadline - performance.now();
-    if (remaining <= 0) throw timeoutError(request, holder(request, id));
-    if (request.onWait !== undefined) {
-      reportWait(request, performance.now() - startedAt, holder(request, id));
+  let nextLook = startedAt;
+  for (let now = startedAt; ; now = performance.now()) {
+    if (now >= deadline) throw timeoutError(request, holder(request, id));
+    if (now >= nextLook) {
+      nextLook = now + lookInterval;
+      refuseWaitForSelf(request, id);
+      if (!native.isWaitInPlace(id)) return null;
+      if (request.onWait !== undefined) reportWait(request, now - startedAt, holder(request, id));
     }
-    if (native.awaitWait(id, Math.ceil(Math.min(remaining, lookInterval)))) break;
-    refuseWaitForSelf(request, id);
-    if (!native.isWaitInPlace(id)) {
-      cancel(id);
-      return null;
-    }
+    if (native.awaitWait(id, Math.ceil(Math.min(deadline - now, slice)))) break;
   }
   const outcome = native.complete(id, request.sessionId, request.sessionHash);
   if (outcome === Outcome.failed) throw toError(native.lastError());
@@ -208,17 +203,8 @@ function awaitGrant(
 
 /** A thread that is blocked can release nothing: a lock that it holds itself would never come free. */
 function refuseWaitForSelf(request: LockRequest, id: number): void {
-  if (native.conflictsWithHeld(id)) {
-    cancelAndThrow(
-      id,
-      deadlockError(request, 'this thread holds it and would block waiting for itself'),
-    );
-  }
-}
-
-function cancelAndThrow(id: number, error: Error): never {
-  cancel(id);
-  throw error;
+  if (!native.conflictsWithHeld(id)) return;
+  throw deadlockError(request, 'this thread holds it and would block waiting for itself');
 }
 
 function holder(request: LockRequest, id: number): LockHolder | null {

@@ -1,6 +1,6 @@
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
-import { native, Outcome, PreviousFlag, result, ResultIndex, whenDelivered } from './native.js';
+import { native, Outcome, PreviousFlag, result, ResultIndex, delivered } from './native.js';
 import { RequestFlag } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { holderOf, reportRejected, type LockHolder } from './record.js';
@@ -118,11 +118,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     }
     const id = this.#forget();
     if (id === notHeld) return;
-    await new Promise<void>((resolve, reject) => {
-      whenDelivered(native.startRelease(id), (outcome) => {
-        if (outcome === Outcome.granted) resolve();
-        else reject(toError(native.lastError()));
-      });
+    await delivered(native.startRelease(id), (outcome) => {
+      if (outcome === Outcome.failed) throw toError(native.lastError());
     });
   }
 

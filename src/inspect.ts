@@ -1,5 +1,5 @@
 import { toError } from './errors.js';
-import { livenessNames, native, Outcome, RecordState, whenDelivered } from './native.js';
+import { delivered, livenessNames, native, Outcome, RecordState } from './native.js';
 import { toRequest, type InspectOptions } from './options.js';
 import { acquireArguments } from './queue.js';
 import { holderOf, type LockHolder } from './record.js';
@@ -44,11 +44,9 @@ export async function inspectLock(
   options?: InspectOptions,
 ): Promise<LockInspection> {
   const request = toRequest('inspectLock', target, options);
-  return await new Promise((resolve, reject) => {
-    whenDelivered(native.startInspect(...acquireArguments(request, 0)), (outcome) => {
-      if (outcome === Outcome.failed) reject(toError(native.lastError()));
-      else resolve(toInspection(request.target));
-    });
+  return delivered(native.startInspect(...acquireArguments(request, 0)), (outcome) => {
+    if (outcome === Outcome.failed) throw toError(native.lastError());
+    return toInspection(request.target);
   });
 }
 

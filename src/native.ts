@@ -118,6 +118,7 @@ interface NativeBinding {
   holderOf(id: number): NativeRecord | null;
   keyOf(id: number): string;
   setQueued(key: string, queued: boolean): void;
+  setReferenced(referenced: boolean): void;
 
   lastKey(): string;
   lastPath(): string;
@@ -145,6 +146,34 @@ native.initialize(result, hostname(), (id, outcome) => {
  */
 export function whenDelivered(id: number, callback: (outcome: Outcome) => void): void {
   deliveries.set(id, callback);
+}
+
+let awaited = 0;
+
+/** Somebody waits for a delivery: the process stays alive until as many calls of `endAwaiting` have followed. */
+export function beginAwaiting(): void {
+  awaited++;
+  if (awaited === 1) native.setReferenced(true);
+}
+
+export function endAwaiting(): void {
+  awaited--;
+  if (awaited === 0) native.setReferenced(false);
+}
+
+/** Waits for what was started under `id` and makes its result of the outcome, while `last…` still tell of it. */
+export function delivered<T>(id: number, toResult: (outcome: Outcome) => T): Promise<T> {
+  beginAwaiting();
+  return new Promise<T>((resolve) => {
+    whenDelivered(id, (outcome) => {
+      endAwaiting();
+      resolve(
+        new Promise((settle) => {
+          settle(toResult(outcome));
+        }),
+      );
+    });
+  });
 }
 
 /** What was started under `id` is awaited in another way. */

@@ -1,6 +1,6 @@
 import { HoldfastError } from './errors.js';
 import type { FileLock } from './file-lock.js';
-import { RequestFlag } from './native.js';
+import { beginAwaiting, endAwaiting, RequestFlag } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { describeHolder, type LockHolder } from './record.js';
 
@@ -38,6 +38,7 @@ export class WaitingCaller {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    beginAwaiting();
     request.signal?.addEventListener('abort', this.#onAbort, { once: true });
     this.#startTimer(request.timeout);
   }
@@ -99,6 +100,7 @@ export class WaitingCaller {
 
   #settle(): void {
     this.#settled = true;
+    endAwaiting();
     clearTimeout(this.#timer);
     this.request.signal?.removeEventListener('abort', this.#onAbort);
   }
