@@ -61,13 +61,17 @@ function fetchZig() {
   return zig;
 }
 
-/** A compiler for `target`: rejects with what clang said when it says anything. */
+/** A compiler for `target`: rejects with what clang said if it says anything. */
 function compiler(zig, target) {
+  const cache = path.join(cacheDirectory, 'zig-cache');
+  const options = {
+    cwd: projectDirectory,
+    env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache },
+  };
   return async (...args) => {
-    const cache = path.join(cacheDirectory, 'zig-cache');
-    const { stderr } = await promisify(execFile)(zig, ['c++', '-target', target, ...args], {
-      cwd: projectDirectory,
-      env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache },
+    const command = ['c++', '-target', target, ...args];
+    const { stderr } = await promisify(execFile)(zig, command, options).catch((error) => {
+      throw new Error(error.stderr || error.message);
     });
     if (stderr !== '') throw new Error(stderr);
   };

@@ -30,7 +30,9 @@ export function nativeTarget(system) {
     sources: target.sources,
     flags: [
       '-std=c++17',
+      // What node-addon-api's own gyp target says.
       '-fno-exceptions',
+      '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
       ...target.defines.map((define) => `-D${define}`),
       `-I${path.join(projectDirectory, 'native')}`,
       ...systemHeaders.flatMap((directory) => ['-isystem', directory]),
