@@ -201,7 +201,10 @@ Error Waiter::Start(const std::shared_ptr<Wait>& wait) {
   if (shared_thread_ != nullptr && shared_thread_->Add(wait)) return {};
   shared_thread_ = std::make_shared<SharedThread>();
   shared_thread_->Add(wait);
-  return threads_.Start(shared_thread_, WorkerThreads::kMaxThreads + 1);
+  Error error = threads_.Start(shared_thread_, WorkerThreads::kMaxThreads + 1);
+  // Without a thread behind it, what the next caller adds to it would never be tried.
+  if (!error.ok()) shared_thread_.reset();
+  return error;
 }
 
 }  // namespace holdfast
