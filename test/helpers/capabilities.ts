@@ -30,6 +30,9 @@ const probes = {
   /** python3 with its fcntl module. */
   python: () => whyNot('python3', ['-c', 'import fcntl']),
 
+  /** prlimit(1) of util-linux may change the limits of a process. */
+  prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
+
   /** Device nodes can be made. */
   mknod: () =>
     inTemporaryDirectory((directory) =>
