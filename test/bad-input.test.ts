@@ -20,15 +20,15 @@ import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 type Call = (target: never, options?: never) => unknown;
 
 const asynchronous: [string, Call][] = [
-  ['lock', lock as Call],
-  ['tryLock', tryLock as Call],
-  ['withLock', ((target, options) => withLock(target, options, () => 0)) as Call],
-  ['inspectLock', inspectLock as Call],
+  ['lock', lock],
+  ['tryLock', tryLock],
+  ['withLock', ((target, options) => withLock(target, options, () => 0))],
+  ['inspectLock', inspectLock],
 ];
 const synchronous: [string, Call][] = [
-  ['lockSync', lockSync as Call],
-  ['tryLockSync', tryLockSync as Call],
-  ['withLockSync', ((target, options) => withLockSync(target, options, () => 0)) as Call],
+  ['lockSync', lockSync],
+  ['tryLockSync', tryLockSync],
+  ['withLockSync', ((target, options) => withLockSync(target, options, () => 0))],
 ];
 
 /** What a call did with its arguments: the error it rejected with or threw, never a mixture of both. */
