@@ -22,13 +22,13 @@ type Call = (target: never, options?: never) => unknown;
 const asynchronous: [string, Call][] = [
   ['lock', lock],
   ['tryLock', tryLock],
-  ['withLock', ((target, options) => withLock(target, options, () => 0))],
+  ['withLock', (target, options) => withLock(target, options, () => 0)],
   ['inspectLock', inspectLock],
 ];
 const synchronous: [string, Call][] = [
   ['lockSync', lockSync],
   ['tryLockSync', tryLockSync],
-  ['withLockSync', ((target, options) => withLockSync(target, options, () => 0))],
+  ['withLockSync', (target, options) => withLockSync(target, options, () => 0)],
 ];
 
 /** What a call did with its arguments: the error it rejected with or threw, never a mixture of both. */

@@ -71,10 +71,7 @@ describe('a withLock inside a withLock on the same target', () => {
     withTemporaryDirectory(async (directory) => {
       const target = path.join(directory, 'data');
       await withLock(target, { shared: true }, async () => {
-        const exclusive = await mustBlock(
-          lock(target),
-          'a writer',
-        );
+        const exclusive = await mustBlock(lock(target), 'a writer');
         const inner = await withLock(target, { shared: true }, (held) => held.held);
         expect(inner).toBe(true);
         return { exclusive };
