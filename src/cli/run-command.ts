@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { isatty } from 'node:tty';
+
+import { exitCodes } from './exit-codes.js';
+import { print } from './report.js';
+
+const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+const sentByTerminal: readonly string[] = ['SIGINT', 'SIGQUIT'];
+
+export interface CommandResult {
+  readonly exitCode: number;
+  /** Whether there was a process at all. */
+  readonly started: boolean;
+}
+
+/**
+ * Runs a command in the foreground, without a shell and with our standard streams, to its end. `descriptor` is one more
+ * of ours that it gets, as its descriptor 3.
+ */
+export async function runCommand(
+  [file = '', ...args]: readonly string[],
+  descriptor: number | null,
+): Promise<CommandResult> {
+  let child: ChildProcess | undefined;
+  // Before the command exists, so that no signal ends us and leaves it behind.
+  const stop = onSignals((signal) => child?.kill(signal));
+  try {
+    child = spawn(file, args, {
+      stdio: ['inherit', 'inherit', 'inherit', ...(descriptor === null ? [] : [descriptor])],
+    });
+    // Rejects on 'error': that is how some failures to start arrive, while others are thrown by spawn.
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+    const exitCode = signal === null ? code : exitCodes.signalBase + constants.signals[signal];
+    return { exitCode: exitCode ?? 0, started: true };
+  } catch (error) {
+    return { exitCode: explainFailure(file, error as NodeJS.ErrnoException), started: false };
+  } finally {
+    stop();
+  }
+}
+
+/** Calls `pass` for every signal that the command would not get without us; hands back the way to stop. */
+function onSignals(pass: (signal: NodeJS.Signals) => void): () => void {
+  const onTerminal = isatty(0);
+  const listener = (signal: NodeJS.Signals): void => {
+    if (!(onTerminal && sentByTerminal.includes(signal))) pass(signal);
+  };
+  const signals = passedOn.filter((signal) => signal in constants.signals);
+  for (const signal of signals) process.on(signal, listener);
+  return () => {
+    for (const signal of signals) process.off(signal, listener);
+  };
+}
+
+function explainFailure(file: string, error: NodeJS.ErrnoException): number {
+  if (error.code === 'ENOENT') {
+    print('holdfast run', `${file}: command not found`);
+    return exitCodes.notFound;
+  }
+  print('holdfast run', `${file}: cannot be executed (${error.code ?? error.message})`);
+  return exitCodes.notExecutable;
+}
