@@ -31,15 +31,27 @@ export async function runCommand(
     child = spawn(file, args, {
       stdio: ['inherit', 'inherit', 'inherit', ...(descriptor === null ? [] : [descriptor])],
     });
+    const ended = exitCodeOf(child);
     // Rejects on 'error': that is how some failures to start arrive, while others are thrown by spawn.
-    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-    const exitCode = signal === null ? code : exitCodes.signalBase + constants.signals[signal];
-    return { exitCode: exitCode ?? 0, started: true };
+    await once(child, 'spawn');
+    // From here on an error is a signal that may not be sent, to a command that has become another user's: it goes on.
+    child.on('error', ({ message }) => {
+      print('holdfast run', `a signal could not be passed on: ${message}`);
+    });
+    return { exitCode: await ended, started: true };
   } catch (error) {
     return { exitCode: explainFailure(file, error as NodeJS.ErrnoException), started: false };
   } finally {
     stop();
   }
+}
+
+function exitCodeOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      resolve(signal === null ? (code ?? 0) : exitCodes.signalBase + constants.signals[signal]);
+    });
+  });
 }
 
 /** Calls `pass` for every signal that the command would not get without us; hands back the way to stop. */
