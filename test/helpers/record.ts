@@ -6,7 +6,8 @@ export const recordSize = 1024;
 /** The line that makes a file a lock file. */
 export const magicLine = 'holdfast lock 1\n';
 
-export type RecordFields = Record<string, string | number>;
+/** Fields by key; those that are undefined are left out. */
+export type RecordFields = Record<string, string | number | undefined>;
 
 /** What a holder on this machine that died without release might have left. */
 export const deadHolder = {
@@ -18,11 +19,10 @@ export const deadHolder = {
 
 /** The block of a record with these fields, in this order. */
 export function recordOf(fields: RecordFields): Buffer {
-  return sealRecord(
-    Object.entries(fields)
-      .map(([key, value]) => `${key}=${value}\n`)
-      .join(''),
+  const lines = Object.entries(fields).map(([key, value]) =>
+    value === undefined ? '' : `${key}=${value}\n`,
   );
+  return sealRecord(lines.join(''));
 }
 
 /** The block with these lines between the magic line and a correct check sum, whatever they say. */
