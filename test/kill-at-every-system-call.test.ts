@@ -101,7 +101,7 @@ describe.runIf(has('strace'))(
               expect(points.map(({ name }) => name)).toEqual(
                 expect.arrayContaining(['openat', 'flock', 'close']),
               );
-              const chosen = points.filter((_, at) => stress || at % 6 === index % 6);
+              const chosen = points.filter((_, at) => stress || at % 8 === index % 8);
               for (const [at, point] of chosen.entries()) {
                 await killAt(agents, survivor, path.join(directory, `${at}`), scenario, point);
               }

@@ -266,19 +266,18 @@ export class WorkerAgent extends LockAgent {
   constructor(worker: Worker) {
     const replies = new Map<string, Reply>();
     const news = new EventEmitter().setMaxListeners(0);
+    let failure = '';
     let end: string | undefined;
-    const tell = (what: string): void => {
-      end ??= what;
-      news.emit('news');
-    };
     worker.on('message', (reply: Reply) => {
       replies.set(reply.name, reply);
       news.emit('news');
     });
-    worker.on('error', (error: Error) => tell(`ended by ${error.message}`));
+    // This may come before the messages that the worker sent first; its exit comes after them.
+    worker.on('error', (error: Error) => (failure = ` by ${error.message}`));
     const ended = new Promise<number>((resolve) => {
       worker.once('exit', (code) => {
-        tell(`ended with exit code ${code}`);
+        end = `ended${failure} with exit code ${code}`;
+        news.emit('news');
         resolve(code);
       });
     });
