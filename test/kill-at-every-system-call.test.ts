@@ -77,7 +77,7 @@ const ofTheEngine =
 
 const user = has('ordinaryUser') ? ordinaryUser : undefined;
 
-describe.runIf(has('strace'))(
+describe.runIf(has('straceAttach'))(
   'a process that is killed at a system call leaves a usable lock',
   () => {
     test.each(scenarios.map((scenario, index) => [scenario.name, scenario, index] as const))(

@@ -87,8 +87,8 @@ test('the mode of a lock file that exists is left alone', async () => {
     await held.release();
     await (await lock(target, { lockFileMode: 0o666 })).release();
     expect(await modeOf(held.lockPath)).toBe(0o640);
-    await chmod(held.lockPath, 0o4755);
+    await chmod(held.lockPath, 0o755);
     await (await lock(target)).release();
-    expect(await modeOf(held.lockPath)).toBe(0o4755);
+    expect(await modeOf(held.lockPath)).toBe(0o755);
   });
 });

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,6 +22,22 @@ const probes = {
 
   /** strace exists and may trace. */
   strace: () => whyNot('strace', ['-f', '-o', '/dev/null', 'true']),
+
+  /** strace may come to a process that runs already, which a security module may keep for root. */
+  straceAttach: () => {
+    const child = spawn(process.execPath, ['-e', 'process.stdin.resume()']);
+    try {
+      const tracer = spawnSync('strace', ['-o', '/dev/null', '-p', `${child.pid}`], {
+        encoding: 'utf8',
+        timeout: 500,
+      });
+      // A tracer that could attach stays until it is ended.
+      if (tracer.status === null && tracer.signal !== null) return null;
+      return tracer.error?.message ?? tracer.stderr.trim();
+    } finally {
+      child.kill('SIGKILL');
+    }
+  },
 
   /** flock(1) of util-linux. */
   flockCommand: () =>
