@@ -28,7 +28,8 @@
       'conditions': [
         ['OS=="linux" or OS=="mac"', {
           'sources': [
-            'native/posix/create_file.cc',
+            'native/posix/temporary_file.cc',
+            'native/posix/contents.cc',
             'native/posix/directory.cc',
             'native/posix/lock_file.cc',
             'native/posix/process.cc',
@@ -37,7 +38,7 @@
         }],
         ['OS=="linux"', {
           'sources': [
-            'native/linux/create_file.cc',
+            'native/linux/temporary_file.cc',
             'native/linux/directory.cc',
             'native/linux/file_system.cc',
             'native/linux/kernel_holders.cc',
@@ -47,7 +48,7 @@
         }],
         ['OS=="mac"', {
           'sources': [
-            'native/mac/create_file.cc',
+            'native/mac/temporary_file.cc',
             'native/mac/directory.cc',
             'native/mac/file_system.cc',
             'native/mac/kernel_holders.cc',

@@ -107,6 +107,25 @@ Error CheckOpenFile(const LockRequest& request, const Directory& directory,
   return {};
 }
 
+// Brings a lock file into being so that a kill at any moment leaves either nothing or a usable one, and nobody sees it
+// half made. Where the file system has no way for that, it is created in its place and stays empty, which is a valid
+// lock file; a kill before its mode is set, under a umask that takes away the owner's own bits, would leave one that its
+// owner cannot open. That the name exists by now is no error: the caller opens what is there.
+Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
+                     const RecordBlock& block) {
+  TemporaryFile temporary;
+  Error error = CreateTemporary(directory, &temporary);
+  if (!error.ok()) return error;
+  error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
+  if (error.ok()) error = SetMode(temporary.file.get(), mode);
+  bool published = false;
+  if (error.ok()) error = PublishNew(directory, &temporary, name, &published);
+  if (!published) DiscardTemporary(directory, &temporary);
+  if (error.number != ENOTSUP) return error;
+  bool created = false;
+  return CreateEmpty(directory, name, mode, &created);
+}
+
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
                    Handle* file, FileIdentity* identity) {
   for (int round = 0; round < kMaxOpenRounds; round++) {
@@ -125,7 +144,7 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
     first.token = FirstToken();
     RecordBlock block;
     EncodeRecord(first, &block);
-    error = CreateLockFile(directory, name, request.file_mode, block.data(), block.size());
+    error = CreateLockFile(directory, name, request.file_mode, block);
     if (!error.ok()) return error;
   }
   return Error::FromSystem(ESTALE, "open");
@@ -134,7 +153,7 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
 Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
   RecordBlock block;
   size_t size = 0;
-  Error error = ReadStart(file, block.data(), block.size(), &size);
+  Error error = ReadAt(file, 0, block.data(), block.size(), &size);
   if (!error.ok()) return error;
   *record = DecodeRecord(block.data(), size, std::max<uint64_t>(file_size, size));
   return {};
@@ -143,7 +162,7 @@ Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
 Error WriteRecord(NativeHandle file, const Record& record) {
   RecordBlock block;
   EncodeRecord(record, &block);
-  return WriteStart(file, block.data(), block.size());
+  return WriteAt(file, 0, block.data(), block.size());
 }
 
 // Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets a second lock without

@@ -119,6 +119,50 @@ Error InspectName(const Directory& directory, const std::string& name, FileStatu
 // Where the link `name` in `directory` leads, as it is stored.
 Error ReadLink(const Directory& directory, const std::string& name, std::string* target);
 
+// ---- Contents and attributes ----------------------------------------------------------------------
+
+// Reads up to `size` bytes from `offset` on; fewer than that only at the end of the file.
+Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read);
+// Writes all of `size` bytes, with one system call unless the system takes it in parts.
+Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
+Error Truncate(NativeHandle file, uint64_t size);
+// Sets the permission bits to exactly `mode`.
+Error SetMode(NativeHandle file, uint32_t mode);
+Error InspectFile(NativeHandle file, FileStatus* status);
+
+// ---- Temporary files ------------------------------------------------------------------------------
+
+// What the random names of temporary files begin and end with.
+constexpr char kTemporaryPrefix[] = ".holdfast-";
+constexpr char kTemporarySuffix[] = ".tmp";
+
+// A file that is written before it gets its name.
+struct TemporaryFile {
+  Handle file;
+  std::string name;  // empty as long as it has none
+};
+
+// Makes an empty file on the file system of `directory` that its owner can read and write whatever the umask. It has no
+// name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
+// lock is held before it has a byte of contents: one whose lock is free belongs to nobody.
+Error CreateTemporary(const Directory& directory, TemporaryFile* temporary);
+
+// Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than
+// one name; an error of ENOTSUP says that this file system has no way to do that.
+Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
+                 bool* published);
+
+// Puts the file in the place of whatever file has the name `name`, if any, at one instant.
+Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name);
+
+// Removes the name of a file that was not published.
+void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
+
+// Creates `name` empty, with exactly `mode`, unless it exists: `*created` tells.
+Error CreateEmpty(const Directory& directory, const std::string& name, uint32_t mode,
+                  bool* created);
+
 // ---- The lock file -------------------------------------------------------------------------------------------------
 
 // Opens the existing lock file `name` for reading and writing, without following a link, without waiting for a FIFO's
@@ -127,11 +171,6 @@ Error ReadLink(const Directory& directory, const std::string& name, std::string*
 // The caller checks `*status`, which describes the open handle.
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
-
-// Brings the lock file `name` into being, complete: exactly `mode` whatever the umask, holding `size` bytes of
-// `contents`, and never visible by its name before. Succeeds also when the name has come to exist meanwhile.
-Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
-                     const char* contents, size_t size);
 
 // Whether `owner` may be trusted not to have planted a file in `directory`: it is us, the superuser or the directory's
 // owner.
@@ -143,12 +182,6 @@ enum class LockMode : uint8_t { kShared, kExclusive };
 Error TryLock(NativeHandle file, LockMode mode, bool* granted);
 // Gives the lock back, also where another process inherited the handle.
 Error Unlock(NativeHandle file);
-
-// Reads up to `size` bytes from the start; fewer than that only at the end of the file.
-Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read);
-// Writes at the start, with one system call unless the system takes it in parts.
-Error WriteStart(NativeHandle file, const char* buffer, size_t size);
-Error Truncate(NativeHandle file, uint64_t size);
 
 // Processes that the kernel says hold a lock on the file with this identity. `*complete` is false where the kernel
 // cannot be asked, or would not name every holder (another pid namespace, another machine).

@@ -92,39 +92,4 @@ Error Unlock(NativeHandle file) {
   return {};
 }
 
-Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t count = RetryOnInterrupt([&] {
-      return pread(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
-    });
-    if (count < 0) return LastError("read");
-    if (count == 0) break;
-    done += static_cast<size_t>(count);
-  }
-  *read = done;
-  return {};
-}
-
-Error WriteStart(NativeHandle file, const char* buffer, size_t size) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t count = RetryOnInterrupt([&] {
-      return pwrite(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
-    });
-    if (count < 0) return LastError("write");
-    if (count == 0) return Error::FromSystem(EIO, "write");
-    done += static_cast<size_t>(count);
-  }
-  return {};
-}
-
-Error Truncate(NativeHandle file, uint64_t size) {
-  if (RetryOnInterrupt([&] { return ftruncate(DescriptorOf(file), static_cast<off_t>(size)); }) !=
-      0) {
-    return LastError("ftruncate");
-  }
-  return {};
-}
-
 }  // namespace holdfast
