@@ -108,6 +108,10 @@ Value Release(const CallbackInfo& info) {
   return OutcomeValue(info, EnvironmentOf(info).Release(IdAt(info, 0)));
 }
 
+Value ReleaseToHeirs(const CallbackInfo& info) {
+  return OutcomeValue(info, EnvironmentOf(info).ReleaseToHeirs(IdAt(info, 0)));
+}
+
 Value StartRelease(const CallbackInfo& info) {
   return IdValue(info, EnvironmentOf(info).StartRelease(IdAt(info, 0)));
 }
@@ -259,6 +263,7 @@ void ExportFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("startTouch", Napi::Function::New<StartTouch>(env));
   exports.Set("startInspect", Napi::Function::New<StartInspect>(env));
   exports.Set("release", Napi::Function::New<Release>(env));
+  exports.Set("releaseToHeirs", Napi::Function::New<ReleaseToHeirs>(env));
   exports.Set("startRelease", Napi::Function::New<StartRelease>(env));
   exports.Set("verify", Napi::Function::New<Verify>(env));
   exports.Set("descriptorOf", Napi::Function::New<DescriptorOf>(env));

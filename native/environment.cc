@@ -356,6 +356,13 @@ Outcome Environment::Release(Id id) {
   return error.ok() ? Outcome::kGranted : Fail(std::move(error));
 }
 
+Outcome Environment::ReleaseToHeirs(Id id) {
+  auto held = held_.extract(id);
+  if (held.empty()) return Outcome::kGranted;
+  Error error = LeaveToHeirs(std::move(held.mapped()));
+  return error.ok() ? Outcome::kGranted : Fail(std::move(error));
+}
+
 Environment::Id Environment::StartRelease(Id id) {
   auto held = held_.extract(id);
   if (held.empty()) return 0;

@@ -92,6 +92,8 @@ class Environment {
   std::string KeyOfLock(Id id) const;
 
   Outcome Release(Id id);
+  // Gives up our part of a lock whose descriptor a child process inherited.
+  Outcome ReleaseToHeirs(Id id);
   Id StartRelease(Id id);
   // kGranted: still ours; kStale: lost.
   Outcome Verify(Id id);

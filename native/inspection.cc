@@ -34,12 +34,13 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
   Handle file;
   FileStatus status;
   if (error.ok()) error = OpenLockFile(location.directory, location.name, &file, &status);
-  if (error.ok() && file.valid() && status.kind != FileKind::kRegular) {
-    error = Error::Refused(Refusal::kNotRegular, EINVAL, "open");
-  }
+  if (error.ok() && file.valid()) error = CheckOpenFile(request, location.directory, status);
   inspection->known = true;
   if (error.ok() && file.valid()) {
     error = ReadHolder(file.get(), &inspection->record);
+    if (inspection->record.state == RecordState::kForeign) {
+      error = Error::Refused(Refusal::kForeignContent, EINVAL, "read");
+    }
     const KernelHolders holders = FindKernelHolders(status.identity);
     inspection->pids = holders.pids;
     inspection->held = !holders.pids.empty();

@@ -94,19 +94,6 @@ Error RefuseLink(const std::string& target, ParentPolicy parents, const Director
   return WithPath(error, target);
 }
 
-Error CheckOpenFile(const LockRequest& request, const Directory& directory,
-                    const FileStatus& status) {
-  if (status.kind != FileKind::kRegular) {
-    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
-  }
-  if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
-  if (directory.others_can_write && !request.trust_any_owner &&
-      !IsTrustedOwner(directory, status.owner)) {
-    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
-  }
-  return {};
-}
-
 // Brings a lock file into being so that a kill at any moment leaves either nothing or a usable one, and nobody sees it
 // half made. Where the file system has no way for that, it is created in its place and stays empty, which is a valid
 // lock file; a kill before its mode is set, under a umask that takes away the owner's own bits, would leave one that its
@@ -188,7 +175,30 @@ Error ClearPrevious(const LockFile& lock_file, DecodedRecord* found) {
   return WriteRecord(lock_file.file.get(), cleared);
 }
 
+Error ClearRecord(const HeldLock& lock) {
+  // A shared holder has written none.
+  if (lock.file.mode == LockMode::kShared) return {};
+  Record cleared;
+  cleared.token = lock.token;
+  cleared.ttl = lock.ttl;
+  cleared.epoch = lock.epoch;
+  return WriteRecord(lock.file.file.get(), cleared);
+}
+
 }  // namespace
+
+Error CheckOpenFile(const LockRequest& request, const Directory& directory,
+                    const FileStatus& status) {
+  if (status.kind != FileKind::kRegular) {
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+  }
+  if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
+  if (directory.others_can_write && !request.trust_any_owner &&
+      !IsTrustedOwner(directory, status.owner)) {
+    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
+  }
+  return {};
+}
 
 std::string KeyOf(const LockLocation& location) {
   const FileIdentity& directory = location.directory.identity;
@@ -265,20 +275,14 @@ Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, b
 }
 
 Error Leave(HeldLock lock) {
-  const NativeHandle file = lock.file.file.get();
-  Error first;
-  if (lock.file.mode == LockMode::kExclusive) {
-    Record cleared;
-    cleared.token = lock.token;
-    cleared.ttl = lock.ttl;
-    cleared.epoch = lock.epoch;
-    first = WriteRecord(file, cleared);
-  }
+  Error first = ClearRecord(lock);
   // Closing alone would not do: a child process between fork() and exec() has the descriptor, too.
-  Error error = Unlock(file);
+  Error error = Unlock(lock.file.file.get());
   if (first.ok()) first = std::move(error);
   return WithPath(first, lock.file.location.path);
 }
+
+Error LeaveToHeirs(HeldLock lock) { return WithPath(ClearRecord(lock), lock.file.location.path); }
 
 Error IsInPlace(const LockFile& lock_file, bool* in_place) {
   FileStatus status;

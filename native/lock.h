@@ -65,6 +65,10 @@ Error Locate(const LockRequest& request, LockLocation* location);
 // success.
 Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* lock_file);
 
+// The checks of OpenChecked() on an open file.
+Error CheckOpenFile(const LockRequest& request, const Directory& directory,
+                    const FileStatus& status);
+
 // Completes a granted lock: the name must still lead to the locked file, whose record then names `claim` as the holder.
 // `claim` brings the holder's fields and is given the token. `*stale` tells that the name leads elsewhere by now: the
 // caller closes the file and starts again. On an error the caller closes the file, too.
@@ -73,6 +77,9 @@ Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, b
 // Clears the record and gives the lock back; the first error wins. Whatever it is, the file is closed, and nothing of
 // the lock remains with us.
 Error Leave(HeldLock lock);
+
+// Clears the record and closes the file without unlocking: a process that inherited the descriptor holds the lock on.
+Error LeaveToHeirs(HeldLock lock);
 
 // Whether the name still leads to the file that is locked.
 Error IsInPlace(const LockFile& lock_file, bool* in_place);

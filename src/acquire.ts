@@ -31,9 +31,9 @@ export async function acquire(
 ): Promise<FileLock> {
   request.signal?.throwIfAborted();
   if (request.timeout === 0) {
-    return (await tryAcquire(request)) ?? fail(timeoutError(request, null));
+    return tryAcquireOrTimeOut(request);
   }
-  const outcome = native.acquire(...acquireArguments(request, RequestFlag.keepFile));
+  const outcome = attempt(request);
   if (outcome === Outcome.granted) return new FileLock(request);
   if (outcome === Outcome.failed) throw toError(native.lastError());
   const caller = new WaitingCaller(request);
@@ -52,7 +52,7 @@ function place(
     touch(request, (error) => {
       if (caller.settled) return;
       if (error) caller.fail(error);
-      else attempt(caller, beforeQueueing);
+      else retry(caller, beforeQueueing);
     });
   } else if (outcome === Outcome.remote) {
     enqueue(caller, LockQueue.remoteKey(lockPathOf(request)), undefined, true, beforeQueueing);
@@ -62,10 +62,16 @@ function place(
   }
 }
 
+/** The attempt of one who may have to wait: not before those who wait for the directory already. */
+function attempt(request: LockRequest): Outcome {
+  if (touching.size > 0 && touching.has(directoryOf(request))) return Outcome.unseen;
+  return native.acquire(...acquireArguments(request, RequestFlag.keepFile));
+}
+
 /** The caller's attempt after the directory was touched. */
-function attempt(caller: WaitingCaller, beforeQueueing?: (key: string) => void): void {
+function retry(caller: WaitingCaller, beforeQueueing?: (key: string) => void): void {
   const { request } = caller;
-  const outcome = native.acquire(...acquireArguments(request, RequestFlag.keepFile));
+  const outcome = attempt(request);
   if (outcome === Outcome.granted) caller.grant(new FileLock(request));
   else if (outcome === Outcome.failed) caller.fail(toError(native.lastError()));
   else place(caller, outcome, beforeQueueing);
@@ -90,7 +96,28 @@ function enqueue(
 
 /** Takes the lock if that needs no waiting, past those who wait; null when somebody holds it. */
 export async function tryAcquire(request: LockRequest): Promise<FileLock | null> {
-  const args = acquireArguments(request, RequestFlag.overtake);
+  return tryOnce(request, 0, (outcome) => granted(request, outcome));
+}
+
+/** The same for a caller who asked for a timeout of 0. */
+async function tryAcquireOrTimeOut(request: LockRequest): Promise<FileLock> {
+  return tryOnce(request, RequestFlag.keepFile, (outcome, remote) => {
+    const held = granted(request, outcome);
+    if (held !== null) return held;
+    const id = result[ResultIndex.id] ?? 0;
+    // Reading the record may take as long as any call on a remote file system.
+    const error = timeoutError(request, remote ? null : holder(request, id));
+    cancel(id);
+    throw error;
+  });
+}
+
+async function tryOnce<T>(
+  request: LockRequest,
+  flags: number,
+  conclude: (outcome: Outcome, remote: boolean) => T,
+): Promise<T> {
+  const args = acquireArguments(request, flags | RequestFlag.overtake);
   let outcome = native.acquire(...args);
   while (outcome === Outcome.unseen) {
     await delivered(native.startTouch(...args), (touched) => {
@@ -98,10 +125,8 @@ export async function tryAcquire(request: LockRequest): Promise<FileLock | null>
     });
     outcome = native.acquire(...args);
   }
-  if (outcome !== Outcome.remote) return granted(request, outcome);
-  return delivered(native.startAcquire(...args), (remoteOutcome) =>
-    granted(request, remoteOutcome),
-  );
+  if (outcome !== Outcome.remote) return conclude(outcome, false);
+  return delivered(native.startAcquire(...args), (remoteOutcome) => conclude(remoteOutcome, true));
 }
 
 function granted(request: LockRequest, outcome: Outcome): FileLock | null {
@@ -109,23 +134,30 @@ function granted(request: LockRequest, outcome: Outcome): FileLock | null {
   return outcome === Outcome.granted ? new FileLock(request) : null;
 }
 
-/** The directories that other threads are touching, and who waits for that. */
-const touching = new Map<string, ((error: Error | null) => void)[]>();
+type Touched = (error: Error | null) => void;
+
+/** The directories that other threads are touching, and who came while they did. */
+const touching = new Map<string, Touched[]>();
+
+function directoryOf(request: LockRequest): string {
+  return dirname(lockPathOf(request));
+}
 
 /** The first touch of a directory may mount something, or wait for another machine: it is not made on this thread. */
-function touch(request: LockRequest, done: (error: Error | null) => void): void {
-  const directory = `${request.flags}:${dirname(lockPathOf(request))}`;
-  const waiting = touching.get(directory);
-  if (waiting !== undefined) {
-    waiting.push(done);
+function touch(request: LockRequest, done: Touched): void {
+  const directory = directoryOf(request);
+  const others = touching.get(directory);
+  if (others !== undefined) {
+    others.push(done);
     return;
   }
-  const callbacks = [done];
-  touching.set(directory, callbacks);
+  const followers: Touched[] = [];
+  touching.set(directory, followers);
   whenDelivered(native.startTouch(...acquireArguments(request, 0)), (outcome) => {
     touching.delete(directory);
-    const error = outcome === Outcome.failed ? toError(native.lastError()) : null;
-    for (const callback of callbacks) callback(error);
+    done(outcome === Outcome.failed ? toError(native.lastError()) : null);
+    // What was wrong with one request says nothing about those behind it.
+    for (const follower of followers) follower(null);
   });
 }
 
@@ -220,8 +252,4 @@ export function deadlockError(request: LockRequest, why: string): HoldfastError 
       path,
     },
   );
-}
-
-function fail(error: Error): never {
-  throw error;
 }

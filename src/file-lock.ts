@@ -152,6 +152,13 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return native.descriptorOf(lock.#id);
   }
 
+  /** Gives up our part in a lock whose descriptor a child process inherited. @internal */
+  static releaseToHeirs(lock: FileLock): void {
+    const id = lock.#forget();
+    if (id === notHeld) return;
+    if (native.releaseToHeirs(id) === Outcome.failed) throw toError(native.lastError());
+  }
+
   /** What tells this lock from others, however its path was spelled. @internal */
   static keyOf(lock: FileLock): string {
     return native.keyOf(lock.#id);
@@ -182,6 +189,14 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
 
 /** The raw descriptor of a held lock, which a child process may be given to keep the lock with its own life. */
 export const descriptorOf = (lock: FileLock): number => FileLock.descriptorOf(lock);
+
+/**
+ * Releases a lock whose descriptor a child process was given: the lock file no longer names us, and the lock lasts as
+ * long as some process has the descriptor.
+ */
+export const releaseToHeirs = (lock: FileLock): void => {
+  FileLock.releaseToHeirs(lock);
+};
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

@@ -102,6 +102,7 @@ interface NativeBinding {
   startTouch(...request: AcquireArguments): number;
   startInspect(...request: AcquireArguments): number;
   release(id: number): Outcome;
+  releaseToHeirs(id: number): Outcome;
   startRelease(id: number): number;
   verify(id: number): Outcome;
   descriptorOf(id: number): number;

@@ -74,6 +74,7 @@ export interface InspectOptions {
   lockPath?: string | URL | undefined;
   links?: 'refuse' | 'follow' | undefined;
   parents?: 'trust' | 'refuse-links' | undefined;
+  owners?: 'trusted' | 'any' | undefined;
 }
 
 /** What `onWait` is told. */
@@ -106,8 +107,8 @@ export interface LockRequest {
 type Form =
   'lock' | 'tryLock' | 'lockSync' | 'tryLockSync' | 'withLock' | 'withLockSync' | 'inspectLock';
 
-const placeOptions = ['lockPath', 'links', 'parents'];
-const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode', 'owners'];
+const placeOptions = ['lockPath', 'links', 'parents', 'owners'];
+const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode'];
 const waitOptions = [...tryOptions, 'timeout', 'onWait'];
 const allowedOptions: Record<Form, ReadonlySet<string>> = {
   inspectLock: new Set(placeOptions),

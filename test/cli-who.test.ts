@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { symlink } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
@@ -164,6 +164,15 @@ describe('what cannot be answered', () => {
       const result = await holdfast(['who', target]);
       expect(result).toMatchObject({ code: 77, signal: null, stdout: '' });
       expect(result.stderr).toMatch(/^holdfast who: .*ELOOP.*\n$/);
+    });
+  });
+
+  test('somebody else’s data where the lock file should be is refused with 77', async () => {
+    await withTarget(async (target, directory) => {
+      await writeFile(path.join(directory, '.target.lock'), 'my data\n');
+      const result = await holdfast(['who', target]);
+      expect(result).toMatchObject({ code: 77, signal: null, stdout: '' });
+      expect(result.stderr).toMatch(/^holdfast who: .*ECORRUPT.*\n$/);
     });
   });
 

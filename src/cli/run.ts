@@ -1,6 +1,6 @@
 import { HoldfastError, inspectLock, lock, tryLock } from '../index.js';
 import type { FileLock, LockOptions, TryLockOptions, WaitInfo } from '../index.js';
-import { descriptorOf } from '../file-lock.js';
+import { descriptorOf, releaseToHeirs } from '../file-lock.js';
 import { describeHolder } from '../record.js';
 import { defineCommand, integerValue, onlyOperand, UsageError } from './command.js';
 import type { Arguments, Options } from './command.js';
@@ -93,10 +93,11 @@ export const run = defineCommand({
     warnIfLost(held, file);
     if (handDown && started) {
       // Whatever the command left running holds the lock through the same open file, and an unlock would free it for
-      // them as well; so would the clean-up that process.exit() leaves out.
-      process.exit(exitCode);
+      // them as well.
+      releaseToHeirs(held);
+    } else {
+      await held.release();
     }
-    await held.release();
     return exitCode;
   },
 });
