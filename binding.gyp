@@ -13,6 +13,7 @@
         'native/file_systems.cc',
         'native/inspection.cc',
         'native/lock.cc',
+        'native/path.cc',
         'native/record.cc',
         'native/waiter.cc',
         'native/worker_threads.cc',

@@ -82,6 +82,7 @@ enum class ParentPolicy : uint8_t { kTrust, kRefuseLinks };
 struct Directory {
   Handle handle;
   FileIdentity identity;
+  uint32_t mode = 0;
   // Somebody other than its owner (and the superuser) may create and remove names in it.
   bool others_can_write = false;
   int64_t owner = -1;
@@ -110,7 +111,9 @@ struct FileStatus {
   FileIdentity identity;
   uint64_t link_count = 0;
   uint64_t size = 0;
+  uint32_t mode = 0;  // permission bits, with set-user-id, set-group-id and sticky
   int64_t owner = -1;
+  int64_t group = -1;
 };
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
