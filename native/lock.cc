@@ -54,7 +54,7 @@ Error RefuseLink(const std::string& target, ParentPolicy parents, const Director
 Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
                      const RecordBlock& block) {
   TemporaryFile temporary;
-  Error error = CreateTemporary(directory, &temporary);
+  Error error = CreateTemporary(directory, 0600, &temporary);
   if (!error.ok()) return error;
   error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
   if (error.ok()) error = SetMode(temporary.file.get(), mode);

@@ -145,10 +145,10 @@ struct TemporaryFile {
   std::string name;  // empty as long as it has none
 };
 
-// Makes an empty file on the file system of `directory` that its owner can read and write whatever the umask. It has no
-// name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
+// Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has
+// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
 // lock is held before it has a byte of contents: one whose lock is free belongs to nobody.
-Error CreateTemporary(const Directory& directory, TemporaryFile* temporary);
+Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary);
 
 // Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than
 // one name; an error of ENOTSUP says that this file system has no way to do that.
@@ -165,6 +165,47 @@ void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
 // Creates `name` empty, with exactly `mode`, unless it exists: `*created` tells.
 Error CreateEmpty(const Directory& directory, const std::string& name, uint32_t mode,
                   bool* created);
+
+// ---- Replacing files ------------------------------------------------------------------------------
+
+enum class Durability : uint8_t {
+  kNone,
+  kOrdered,  // the contents reach the disk before the name does: after a loss of power, old or new
+  kFull,     // all of it is on the disk when the call returns
+};
+
+enum class FileAccess : uint8_t { kRead, kReadWrite };
+
+// Opens an existing file without following a link and without waiting, as OpenLockFile() does, and with its refusals.
+Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,
+               Handle* handle, FileStatus* status);
+
+// Whether something is mounted over `name`, so that it cannot be renamed over.
+bool IsMountPoint(const Directory& directory, const std::string& name);
+
+// Sets room for `size` bytes aside, so that writing them does not fail for want of space. Neither contents nor size
+// change. Success where the file system knows no such thing.
+Error Reserve(NativeHandle file, uint64_t size);
+
+Error SetOwner(NativeHandle file, int64_t owner, int64_t group);
+// Copies extended attributes, other than access control lists, or those lists alone.
+Error CopyAttributes(NativeHandle from, NativeHandle to);
+Error CopyAccessControlList(NativeHandle from, NativeHandle to);
+
+// Not retried after a failure: the system may have dropped what it could not write (fsync(2)).
+Error Flush(NativeHandle file, Durability durability);
+Error FlushDirectory(const Directory& directory);
+
+// Removes `name` if it still leads to the file with `identity`.
+Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);
+
+// Makes the directory `name` with exactly `mode`, whatever the umask, and opens it; or opens the one that exists.
+Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t mode,
+                    Directory* directory);
+Error SetDirectoryMode(const Directory& directory, uint32_t mode);
+// Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory);
+bool IsOwnedByUs(const Directory& directory);
 
 // ---- The lock file -------------------------------------------------------------------------------------------------
 

@@ -57,12 +57,12 @@ Error RefusalToOpen(const Directory& directory, const std::string& name, int ope
 
 }  // namespace
 
-Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
-                   FileStatus* status) {
-  // Read-write also for a shared lock: NFSv4 emulates flock by byte-range locks, which need a writable descriptor for
-  // an exclusive one (nfs(5)). O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since
-  // fs.protected_regular refuses O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
-  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,
+               Handle* handle, FileStatus* status) {
+  // O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since fs.protected_regular refuses
+  // O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
+  const int flags = (access == FileAccess::kRead ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
+                    O_NONBLOCK | O_NOCTTY;
   Handle file(
       RetryOnInterrupt([&] { return openat(DescriptorOf(directory), name.c_str(), flags); }));
   if (!file.valid()) {
@@ -74,6 +74,13 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
   *status = FileStatusOf(found);
   *handle = std::move(file);
   return {};
+}
+
+Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
+                   FileStatus* status) {
+  // Read-write also for a shared lock: NFSv4 emulates flock by byte-range locks, which need a writable descriptor for
+  // an exclusive one (nfs(5)).
+  return OpenFile(directory, name, FileAccess::kReadWrite, handle, status);
 }
 
 bool IsTrustedOwner(const Directory& directory, int64_t owner) {

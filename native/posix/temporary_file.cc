@@ -5,13 +5,12 @@
 
 #include <vector>
 
+#include "../checksum.h"
 #include "posix.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr uint32_t kPrivate = S_IRUSR | S_IWUSR;
 
 bool CannotDoThis(int number) {
   return number == EOPNOTSUPP || number == ENOTSUP || number == EINVAL || number == ENOSYS;
@@ -38,10 +37,10 @@ Error TemporaryName(std::string* name) {
   return {};
 }
 
-Error CreateNamed(const Directory& directory, TemporaryFile* temporary) {
+Error CreateNamed(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
   Error error = TemporaryName(&temporary->name);
   if (!error.ok()) return error;
-  Handle file(CreateExclusively(DescriptorOf(directory), temporary->name.c_str(), kPrivate));
+  Handle file(CreateExclusively(DescriptorOf(directory), temporary->name.c_str(), mode));
   if (!file.valid()) {
     error = LastError("open");
     temporary->name.clear();
@@ -76,7 +75,7 @@ Error GiveName(const Directory& directory, TemporaryFile* temporary) {
   struct stat status;
   if (fstat(DescriptorOf(temporary->file.get()), &status) != 0) return LastError("fstat");
   TemporaryFile named;
-  Error error = CreateNamed(directory, &named);
+  Error error = CreateNamed(directory, S_IRUSR | S_IWUSR, &named);
   if (!error.ok()) return error;
   error = CopyContents(temporary->file.get(), named.file.get());
   if (error.ok()) error = SetMode(named.file.get(), status.st_mode & 07777U);
@@ -88,23 +87,60 @@ Error GiveName(const Directory& directory, TemporaryFile* temporary) {
   return {};
 }
 
+// The name under which a file waits to replace `name`. It is always the same, so that what a kill between two system
+// calls leaves there is found, and removed, by the next one who replaces the file.
+std::string WaitingName(const std::string& name) {
+  uint32_t sum = Crc32(name.data(), name.size());
+  return kTemporaryPrefix + std::to_string(sum) + kTemporarySuffix;
+}
+
+// Removes what a dead process left under `name`; a living one holds the lock.
+void Reap(const Directory& directory, const std::string& name) {
+  Handle file;
+  FileStatus status;
+  bool granted = false;
+  if (!OpenFile(directory, name, FileAccess::kRead, &file, &status).ok() || !file.valid()) return;
+  if (status.kind != FileKind::kRegular || status.owner != static_cast<int64_t>(geteuid())) return;
+  if (!TryLock(file.get(), LockMode::kExclusive, &granted).ok() || !granted) return;
+  static_cast<void>(RemoveName(directory, name, status.identity));
+}
+
+// Gives an unnamed file a name in the directory; locked first, so that nobody takes it for left behind.
+Error LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::string& name) {
+  const int parent = DescriptorOf(directory);
+  const int file = DescriptorOf(temporary->file.get());
+  static_cast<void>(flock(file, LOCK_EX | LOCK_NB));
+  std::string candidate = WaitingName(name);
+  for (int tries = 0; tries < 2; tries++) {
+    if (LinkUnnamedFile(file, parent, candidate.c_str()) == 0) {
+      temporary->name = std::move(candidate);
+      return {};
+    }
+    if (errno != EEXIST) break;
+    Reap(directory, candidate);
+  }
+  if (errno == EEXIST) {
+    // Somebody else is replacing the file at this very moment.
+    Error error = TemporaryName(&candidate);
+    if (!error.ok()) return error;
+    if (LinkUnnamedFile(file, parent, candidate.c_str()) == 0) {
+      temporary->name = std::move(candidate);
+      return {};
+    }
+  }
+  if (CanLink(errno)) return LastError("link");
+  return GiveName(directory, temporary);
+}
+
 }  // namespace
 
-Error CreateTemporary(const Directory& directory, TemporaryFile* temporary) {
+Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
   *temporary = TemporaryFile{};
-  Handle file(OpenUnnamedFile(DescriptorOf(directory)));
-  if (file.valid()) {
-    temporary->file = std::move(file);
-  } else {
-    // EISDIR comes from kernels that do not know O_TMPFILE, ENOENT from file systems that answer so for it.
-    if (!CannotDoThis(errno) && errno != EISDIR && errno != ENOENT) return LastError("open");
-    Error error = CreateNamed(directory, temporary);
-    if (!error.ok()) return error;
-  }
-  // The umask may have taken away our own rights.
-  Error error = SetMode(temporary->file.get(), kPrivate);
-  if (!error.ok()) DiscardTemporary(directory, temporary);
-  return error;
+  temporary->file.Reset(OpenUnnamedFile(DescriptorOf(directory), mode));
+  if (temporary->file.valid()) return {};
+  // EISDIR comes from kernels that do not know O_TMPFILE, ENOENT from file systems that answer so for it.
+  if (!CannotDoThis(errno) && errno != EISDIR && errno != ENOENT) return LastError("open");
+  return CreateNamed(directory, mode, temporary);
 }
 
 Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
@@ -134,18 +170,9 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
                        const std::string& name) {
   const int parent = DescriptorOf(directory);
   if (temporary->name.empty()) {
-    // There is no call that links over a name (linkat(2)), so the file gets a random one first.
-    std::string random;
-    Error error = TemporaryName(&random);
+    // There is no call that links over a name (linkat(2)), so the file gets another one first.
+    Error error = LinkBeside(directory, temporary, name);
     if (!error.ok()) return error;
-    if (LinkUnnamedFile(DescriptorOf(temporary->file.get()), parent, random.c_str()) == 0) {
-      temporary->name = std::move(random);
-    } else if (CanLink(errno)) {
-      return LastError("link");
-    } else {
-      error = GiveName(directory, temporary);
-      if (!error.ok()) return error;
-    }
   }
   if (RetryOnInterrupt(
           [&] { return renameat(parent, temporary->name.c_str(), parent, name.c_str()); }) != 0) {
