@@ -59,6 +59,7 @@
             'native/mac/kernel_holders.cc',
             'native/mac/lock_wait.cc',
             'native/mac/process.cc',
+            'native/mac/replace_file.cc',
           ],
         }],
         ['OS!="linux" and OS!="mac"', {

@@ -26,16 +26,21 @@ constexpr char kMagic[] = "holdfast copy 1";
 struct JournalHeader {
   char magic[sizeof(kMagic)];
   FileIdentity target;
+  // A file that was made since under the same number is not the target.
+  uint64_t target_born;
   uint64_t size;
+  uint32_t name_sum;
   uint32_t mode;
   uint32_t contents_sum;
-  uint32_t padding;
   uint32_t sum;  // of all before it
 
   uint32_t Sum() const {
     return Crc32(reinterpret_cast<const char*>(this), offsetof(JournalHeader, sum));
   }
   bool IsValid() const { return memcmp(magic, kMagic, sizeof(kMagic)) == 0 && sum == Sum(); }
+  bool IsFor(const std::string& name, NativeHandle file) const {
+    return name_sum == Crc32(name.data(), name.size()) && target_born == BirthTime(file);
+  }
 };
 
 std::string JournalName(const FileIdentity& target) {
@@ -94,14 +99,16 @@ struct Journal {
   Error Remove() const { return RemoveName(*directory, name, identity); }
 };
 
-Error WriteJournal(const Directory& directory, NativeHandle target, const FileStatus& status,
-                   Journal* journal) {
+Error WriteJournal(const Directory& directory, const std::string& name, NativeHandle target,
+                   const FileStatus& status, Journal* journal) {
   TemporaryFile temporary;
   Error error = CreateTemporary(directory, kPrivate, &temporary);
   if (!error.ok()) return error;
   JournalHeader& header = journal->header;
   memcpy(header.magic, kMagic, sizeof(kMagic));
   header.target = status.identity;
+  header.target_born = BirthTime(target);
+  header.name_sum = Crc32(name.data(), name.size());
   header.size = status.size;
   header.mode = status.mode & kPermissions;
   const NativeHandle file = temporary.file.get();
@@ -197,9 +204,11 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
   if (!whole) return Error::Refused(Refusal::kForeignContent, EINVAL, "read");
   Handle target;
   error = OpenFile(directory, name, FileAccess::kReadWrite, &target, &status);
-  if (!error.ok() || status.identity != target_identity) return error;
-  error = LockExclusively(target.get());
-  if (error.ok()) error = journal.RestoreTo(target.get());
+  if (!error.ok() || (target.valid() && status.identity != target_identity)) return error;
+  if (target.valid() && header.IsFor(name, target.get())) {
+    error = LockExclusively(target.get());
+    if (error.ok()) error = journal.RestoreTo(target.get());
+  }
   return error.ok() ? journal.Remove() : error;
 }
 
@@ -214,10 +223,10 @@ Error GuardedCopy::Run(TargetState* state) const {
 
   Journal journal;
   Directory elsewhere;
-  error = WriteJournal(*directory, target.get(), status, &journal);
+  error = WriteJournal(*directory, name, target.get(), status, &journal);
   if (!error.ok() && !journal_directory.empty()) {
     error = OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere);
-    if (error.ok()) error = WriteJournal(elsewhere, target.get(), status, &journal);
+    if (error.ok()) error = WriteJournal(elsewhere, name, target.get(), status, &journal);
   }
   if (!error.ok()) return error;
 

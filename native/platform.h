@@ -196,6 +196,10 @@ Error CopyAccessControlList(NativeHandle from, NativeHandle to);
 Error Flush(NativeHandle file, Durability durability);
 Error FlushDirectory(const Directory& directory);
 
+// When the file was made, in the system's own unit, so that a file that got the number of a removed one is told from it; 0
+// where the system does not tell.
+uint64_t BirthTime(NativeHandle file);
+
 // Removes `name` if it still leads to the file with `identity`.
 Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);
 

@@ -57,6 +57,15 @@ bool IsMountPoint(const Directory& directory, const std::string& name) {
   return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
+uint64_t BirthTime(NativeHandle file) {
+  struct statx status;
+  if (syscall(SYS_statx, DescriptorOf(file), "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 ||
+      (status.stx_mask & STATX_BTIME) == 0) {
+    return 0;
+  }
+  return static_cast<uint64_t>(status.stx_btime.tv_sec) * 1000000000U + status.stx_btime.tv_nsec;
+}
+
 Error CopyAttributes(NativeHandle from, NativeHandle to) {
   const int source = DescriptorOf(from);
   const ssize_t size = flistxattr(source, nullptr, 0);
@@ -95,7 +104,7 @@ Error OpenBeneath(const Directory& root, const std::string& path, Directory* dir
     return syscall(SYS_openat2, DescriptorOf(root), relative.c_str(), &how, sizeof(how));
   })));
   if (handle.valid()) return DescribeDirectory(std::move(handle), directory);
-  if (errno == EXDEV) return Error::Refused(Refusal::kLink, EXDEV, "open");
+  if (errno == EXDEV) return Error::Refused(Refusal::kOutside, EXDEV, "open");
   return LastError("open");
 }
 
