@@ -3,11 +3,20 @@
 
 #include <napi.h>
 
+#include "platform.h"
+
 namespace holdfast {
 
 // Puts every function that src/native.ts calls into `exports`. They trust their caller: what a user passes was checked
 // in TypeScript.
 void ExportFunctions(Napi::Env env, Napi::Object exports);
+
+// An Error as src/errors.ts takes it.
+Napi::Object ErrorValueOf(Napi::Env env, const Error& error);
+
+// A file's identity as JavaScript sees it: an opaque text.
+std::string IdentityText(const FileIdentity& identity);
+FileIdentity IdentityOf(const std::string& text);
 
 }  // namespace holdfast
 

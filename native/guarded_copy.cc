@@ -261,4 +261,15 @@ Error ReplayJournals(const Directory& directory, const std::string& name,
   return ReplayFrom(elsewhere, directory, name, target.identity);
 }
 
+bool HasJournal(const Directory& directory, const FileIdentity& target,
+                const std::string& journal_directory) {
+  const std::string name = JournalName(target);
+  FileStatus status;
+  if (InspectName(directory, name, &status).ok() && status.kind != FileKind::kAbsent) return true;
+  Directory elsewhere;
+  return !journal_directory.empty() &&
+         OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere).ok() &&
+         InspectName(elsewhere, name, &status).ok() && status.kind != FileKind::kAbsent;
+}
+
 }  // namespace holdfast

@@ -31,6 +31,10 @@ struct GuardedCopy {
 Error ReplayJournals(const Directory& directory, const std::string& name,
                      const std::string& journal_directory);
 
+// Whether a copy into the file with this identity is under way, or was cut short.
+bool HasJournal(const Directory& directory, const FileIdentity& target,
+                const std::string& journal_directory);
+
 }  // namespace holdfast
 
 #endif  // HOLDFAST_GUARDED_COPY_H_

@@ -114,6 +114,7 @@ struct FileStatus {
   uint32_t mode = 0;  // permission bits, with set-user-id, set-group-id and sticky
   int64_t owner = -1;
   int64_t group = -1;
+  uint64_t changed = 0;  // moves with every change, in the system's own unit
 };
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.

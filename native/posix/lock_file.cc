@@ -27,6 +27,13 @@ FileStatus FileStatusOf(const struct stat& status) {
   result.mode = static_cast<uint32_t>(status.st_mode) & 07777U;
   result.owner = static_cast<int64_t>(status.st_uid);
   result.group = static_cast<int64_t>(status.st_gid);
+#ifdef __APPLE__  // the same field by another name
+  const struct timespec& changed = status.st_ctimespec;
+#else
+  const struct timespec& changed = status.st_ctim;
+#endif
+  result.changed =
+      static_cast<uint64_t>(changed.tv_sec) * 1000000000U + static_cast<uint64_t>(changed.tv_nsec);
   return result;
 }
 
