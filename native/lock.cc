@@ -1,6 +1,7 @@
 #include "lock.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 
@@ -247,8 +248,13 @@ Error IsInPlace(const LockFile& lock_file, bool* in_place) {
 Error ReadHolder(NativeHandle file, DecodedRecord* record) {
   // The holder may be writing: what is torn at the first read is whole at the next.
   for (int reads = 0; reads < kMaxReads; reads++) {
-    Error error = ReadRecord(file, 0, record);
-    if (!error.ok() || record->state != RecordState::kMalformed) return error;
+    // One byte more than a record has, so that a longer file shows.
+    std::array<char, kRecordSize + 1> start;
+    size_t size = 0;
+    Error error = ReadStart(file, start.data(), start.size(), &size);
+    if (!error.ok()) return error;
+    *record = DecodeRecord(start.data(), size, size);
+    if (record->state != RecordState::kMalformed) return {};
   }
   return {};
 }

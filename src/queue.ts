@@ -128,6 +128,10 @@ export class LockQueue implements WaitingPlace {
   #advance(): void {
     while (this.#suspensions === 0) {
       const head = this.#callers.first;
+      if (head?.failIfAborted()) {
+        this.#callers.remove(head);
+        continue;
+      }
       if (this.#wait !== null) {
         if (head?.shared === this.#wait.shared) return;
         cancel(this.#wait.id);

@@ -70,6 +70,17 @@ export class WaitingCaller {
     this.#reject(error);
   }
 
+  /**
+   * A signal tells its listeners in turn: when the first of two callers leaves, the second is not told yet, and must not
+   * be served.
+   */
+  failIfAborted(): boolean {
+    const { signal } = this.request;
+    if (!signal?.aborted) return false;
+    this.fail(signal.reason);
+    return true;
+  }
+
   /** Tells `onWait` who is in the way. An `onWait` that throws ends the wait with its error. */
   reportWait(holder: LockHolder | null): void {
     if (this.#settled) return;

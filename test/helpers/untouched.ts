@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { expect } from 'vitest';
+
+/**
+ * Notes what is in `directory` and below: names, kinds, contents, permissions, owners, links and times. The returned
+ * function asserts that all of it is still so.
+ */
+export async function watchUntouched(directory: string): Promise<() => Promise<void>> {
+  const before = await describeTree(directory);
+  return async () => {
+    expect(await describeTree(directory)).toEqual(before);
+  };
+}
+
+async function describeTree(directory: string): Promise<unknown[]> {
+  const names = (await readdir(directory, { recursive: true })).sort();
+  return Promise.all(
+    ['.', ...names].map(async (name) => {
+      const file = path.join(directory, name);
+      const { mode, uid, gid, nlink, ino, size, mtimeNs, ctimeNs } = await lstat(file, {
+        bigint: true,
+      });
+      const isRegular = (Number(mode) & 0o170000) === 0o100000;
+      const content = isRegular ? readFileSync(file).toString('latin1') : null;
+      return { name, mode, uid, gid, nlink, ino, size, mtimeNs, ctimeNs, content };
+    }),
+  );
+}
