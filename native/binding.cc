@@ -261,18 +261,20 @@ Napi::Object ErrorValueOf(Napi::Env env, const Error& error) {
   return object;
 }
 
-std::string IdentityText(const FileIdentity& identity) {
+std::string VersionText(const FileVersion& version) {
+  const FileIdentity& identity = version.identity;
   return std::to_string(identity.device) + ':' + std::to_string(identity.inode_high) + ':' +
-         std::to_string(identity.inode);
+         std::to_string(identity.inode) + ':' + std::to_string(version.size) + ':' +
+         std::to_string(version.changed);
 }
 
-FileIdentity IdentityOf(const std::string& text) {
-  FileIdentity identity;
-  if (sscanf(text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64, &identity.device,
-             &identity.inode_high, &identity.inode) != 3) {
-    return {};
-  }
-  return identity;
+FileVersion VersionOfText(const std::string& text) {
+  FileVersion version;
+  FileIdentity& identity = version.identity;
+  const int fields = sscanf(
+      text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64, &identity.device,
+      &identity.inode_high, &identity.inode, &version.size, &version.changed);
+  return fields == 5 ? version : FileVersion{};
 }
 
 void ExportFunctions(Napi::Env env, Napi::Object exports) {

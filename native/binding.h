@@ -14,9 +14,9 @@ void ExportFunctions(Napi::Env env, Napi::Object exports);
 // An Error as src/errors.ts takes it.
 Napi::Object ErrorValueOf(Napi::Env env, const Error& error);
 
-// A file's identity as JavaScript sees it: an opaque text.
-std::string IdentityText(const FileIdentity& identity);
-FileIdentity IdentityOf(const std::string& text);
+// A file's state as JavaScript sees it: an opaque text.
+std::string VersionText(const FileVersion& version);
+FileVersion VersionOfText(const std::string& text);
 
 }  // namespace holdfast
 

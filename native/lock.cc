@@ -251,7 +251,7 @@ Error ReadHolder(NativeHandle file, DecodedRecord* record) {
     // One byte more than a record has, so that a longer file shows.
     std::array<char, kRecordSize + 1> start;
     size_t size = 0;
-    Error error = ReadStart(file, start.data(), start.size(), &size);
+    Error error = ReadAt(file, 0, start.data(), start.size(), &size);
     if (!error.ok()) return error;
     *record = DecodeRecord(start.data(), size, size);
     if (record->state != RecordState::kMalformed) return {};

@@ -117,6 +117,22 @@ struct FileStatus {
   uint64_t changed = 0;  // moves with every change, in the system's own unit
 };
 
+// One state of one file: equal only as long as nothing was changed, and no other file was put in its place. A number that
+// the file system gives to a new file again does not make it the old one.
+struct FileVersion {
+  FileIdentity identity;
+  uint64_t size = 0;
+  uint64_t changed = 0;
+
+  bool operator==(const FileVersion& other) const {
+    return identity == other.identity && size == other.size && changed == other.changed;
+  }
+};
+
+inline FileVersion VersionOf(const FileStatus& status) {
+  return {status.identity, status.size, status.changed};
+}
+
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
 Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
 

@@ -39,7 +39,7 @@ Error ReadOnce(const ReadRequest& request, const Directory& directory, const std
   if (!error.ok()) return error;
   FileStatus after;
   error = InspectFile(file.get(), &after);
-  outcome->identity = before.identity;
+  outcome->version = VersionOf(before);
   *steady = after.changed == before.changed && outcome->contents.size() == before.size &&
             !HasJournal(directory, before.identity, request.journal_directory);
   return error;

@@ -19,7 +19,7 @@ struct ReadRequest {
 struct ReadOutcome {
   bool exists = false;
   std::vector<char> contents;
-  FileIdentity identity;
+  FileVersion version;
 };
 
 // Reads a whole regular file, old or new but never half of a replace by holdfast: a copy that a crash cut short is made

@@ -201,8 +201,6 @@ ReplaceError Replacement::Commit(ReplaceResult* result) {
   // A short write that the system did not report would otherwise be published.
   if (error.ok() && status.size != written_) error = Error::FromSystem(EIO, "write");
   if (!error.ok()) return Fail(std::move(error), "write");
-  result->identity = status.identity;
-  result->size = written_;
   if (copy_) return PublishByCopy(result);
 
   error = CopyMetadata(result);
@@ -218,7 +216,7 @@ ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
     FileStatus now;
     Error error = InspectName(directory_, name_, &now);
     if (!error.ok()) return Fail(std::move(error), "publish");
-    if (now.identity != *request_.expected) {
+    if (!(VersionOf(now) == *request_.expected)) {
       return {{}, "publish", false, true, false, TargetState::kOld};
     }
   }
@@ -238,9 +236,12 @@ ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
   temporary_.name.clear();
   result->method = ReplaceMethod::kRename;
 
+  FileStatus published;
   FileStatus now;
-  if (InspectName(directory_, name_, &now).ok()) {
-    result->superseded = now.identity != result->identity;
+  if (InspectFile(temporary_.file.get(), &published).ok() &&
+      InspectName(directory_, name_, &now).ok()) {
+    result->version = VersionOf(published);
+    result->superseded = now.identity != published.identity;
   }
   if (request_.durability == Durability::kFull) {
     error = FlushDirectory(directory_);
@@ -257,7 +258,7 @@ ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
 
 ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
   if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
-  if (request_.expected && target_.identity != *request_.expected) {
+  if (request_.expected && !(VersionOf(target_) == *request_.expected)) {
     return {{}, "publish", false, true, false, TargetState::kOld};
   }
   GuardedCopy copy;
@@ -278,7 +279,8 @@ ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
     return failure;
   }
   result->method = ReplaceMethod::kCopy;
-  result->identity = target_.identity;
+  FileStatus published;
+  if (InspectName(directory_, name_, &published).ok()) result->version = VersionOf(published);
   // The file is the same one, so all that hangs on it stays.
   result->kept_mode = !request_.mode.has_value();
   result->kept_owner = true;

@@ -38,8 +38,8 @@ struct ReplaceRequest {
   uint32_t directory_mode = 0777;
   std::optional<uint32_t> require_directory_mode;
   std::optional<uint32_t> tighten_directory;
-  // Compare-and-swap: only if the target is this file, or, with a default-constructed identity, absent.
-  std::optional<FileIdentity> expected;
+  // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
+  std::optional<FileVersion> expected;
 };
 
 struct ReplaceResult {
@@ -50,8 +50,7 @@ struct ReplaceResult {
   bool kept_owner = false;
   bool kept_attributes = false;
   bool kept_access_list = false;
-  FileIdentity identity;
-  uint64_t size = 0;
+  FileVersion version;  // of the file that was published
 };
 
 struct ReplaceError {

@@ -62,7 +62,7 @@ ReplaceRequest RequestOf(const Napi::Object& options) {
   request.require_directory_mode = OptionalNumberOf(options, "requireDirMode");
   request.tighten_directory = OptionalNumberOf(options, "tightenDir");
   if (options.Get("expected").IsString()) {
-    request.expected = IdentityOf(StringOf(options, "expected"));
+    request.expected = VersionOfText(StringOf(options, "expected"));
   }
   return request;
 }
@@ -89,7 +89,7 @@ Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
   object.Set("keptOwner", result.kept_owner);
   object.Set("keptXattr", result.kept_attributes);
   object.Set("keptAcl", result.kept_access_list);
-  object.Set("identity", IdentityText(result.identity));
+  object.Set("identity", VersionText(result.version));
   return object;
 }
 
@@ -120,7 +120,7 @@ class StepsWorker : public Napi::AsyncWorker {
         steps_(std::move(steps)),
         deferred_(Napi::Promise::Deferred::New(env)) {
     // The bytes stay where they are for as long as somebody refers to them.
-    if (bytes.IsObject()) Receiver().Set("bytes", bytes);
+    if (bytes.IsObject()) bytes_ = Napi::Persistent(bytes.As<Napi::Object>());
   }
   Napi::Promise Promise() const { return deferred_.Promise(); }
 
@@ -130,6 +130,7 @@ class StepsWorker : public Napi::AsyncWorker {
 
  private:
   Steps steps_;
+  Napi::ObjectReference bytes_;
   const Napi::Promise::Deferred deferred_;
 };
 
@@ -197,7 +198,7 @@ struct Reading {
     if (!error.ok()) {
       object.Set("error", ErrorValueOf(env, error));
     } else if (outcome.exists) {
-      object.Set("identity", IdentityText(outcome.identity));
+      object.Set("identity", VersionText(outcome.version));
       object.Set("contents",
                  Napi::Buffer<char>::Copy(env, outcome.contents.data(), outcome.contents.size()));
     }
