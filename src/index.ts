@@ -1,6 +1,7 @@
 export { lock, lockSync, tryLock, tryLockSync, withLock, withLockSync } from './lock.js';
 export { replaceFile, replaceFileSync } from './replace.js';
 export { readRegularFile, readRegularFileSync } from './read-file.js';
+export { updateFile, updateFileSync, updateJson } from './update.js';
 export { inspectLock } from './inspect.js';
 export { HoldfastError } from './errors.js';
 export { channels } from './events.js';
@@ -27,4 +28,5 @@ export type {
   ReplaceOptions,
   ReplaceSyncOptions,
 } from './replace-options.js';
+export type { JsonFunction, UpdateFunction, UpdateOptions, UpdateSyncOptions } from './update.js';
 export type { LockHolder } from './record.js';

@@ -129,6 +129,9 @@ const allowedOptions: Record<Form, ReadonlySet<string>> = {
   withLock: new Set([...waitOptions, 'signal', 'nested']),
 };
 
+/** Every option of taking a lock. */
+export const lockOptionNames: ReadonlySet<string> = allowedOptions.withLock;
+
 const longestName = 255;
 const longestSessionId = 128;
 const ownerReadWrite = 0o600;
