@@ -293,7 +293,7 @@ class Thread {
   void Abandon();
 
  private:
-  intptr_t handle_ = 0;
+  [[maybe_unused]] intptr_t handle_ = 0;  // a port without threads has no use for it
 };
 
 // ---- Process and host ----------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ const child = spawn(
     env: { ...process.env, HOLDFAST_STRESS: '1' },
   },
 );
+process.on('SIGTERM', () => child.kill());
 child.on('close', (code, signal) => {
   if (signal !== null) console.error(`vitest was ended by ${signal}`);
   process.exitCode = code ?? 1;

@@ -47,6 +47,27 @@ test(
   limitAtScale(30_000),
 );
 
+test('the death of a process that waits takes the lock from nobody and holds nobody up', async () => {
+  await withTemporaryDirectory(async (directory) =>
+    withLockAgents(async (agents) => {
+      const target = path.join(directory, 'file');
+      const held = await lock(target);
+      const [first, second] = [await agents.process(), await agents.process()];
+      const lost = await mustBlock(first.lock(target), 'the wait of the first');
+      const granted = await mustBlock(second.lock(target), 'the wait of the second');
+      first.kill('SIGKILL');
+      await expect(lost()).rejects.toThrow('ended without');
+      expect(await first.waitForExit()).toEqual({ code: null, signal: 'SIGKILL' });
+      const stillBlocked = await mustBlock(granted(), 'the wait of the second');
+      held.verify();
+      await held.release();
+      const next = await stillBlocked();
+      expect(next.previousHolder).toBeNull();
+      await next.release();
+    }),
+  );
+});
+
 const waiters = 50;
 
 test.each([

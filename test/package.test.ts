@@ -46,7 +46,7 @@ async function pack(checkout: string): Promise<{ files: string[]; tarball: strin
     filter: (source) => !leftOut.includes(source),
   });
   await symlink(path.join(projectDirectory, 'node_modules'), path.join(checkout, 'node_modules'));
-  await succeed('npm', ['run', 'prebuildify'], checkout);
+  await succeed('npm', ['run', 'prebuild'], checkout);
   const report = await succeed('npm', ['pack', '--json', '--ignore-scripts'], checkout);
   const [packed] = JSON.parse(report) as [{ filename: string; files: { path: string }[] }];
   return {

@@ -168,6 +168,19 @@ export class LockAgent {
     return this.call('events');
   }
 
+  /** Runs a child of the agent to its end, which blocks the agent. */
+  async run(
+    command: string,
+    args: readonly string[],
+  ): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    return this.call('run', command, args);
+  }
+
+  /** Starts a child of the agent, which may outlive it, and hands back its process id. */
+  async start(command: string, args: readonly string[]): Promise<number> {
+    return this.call<number>('start', command, args);
+  }
+
   /** Sets the umask, if one is given, and hands back the one before. Workers can only read it. */
   async umask(mask?: number): Promise<number> {
     return this.call<number>('umask', mask);
