@@ -11,9 +11,14 @@
         'native/checksum.cc',
         'native/environment.cc',
         'native/file_systems.cc',
+        'native/guarded_copy.cc',
         'native/inspection.cc',
         'native/lock.cc',
+        'native/path.cc',
+        'native/read_file.cc',
         'native/record.cc',
+        'native/replace.cc',
+        'native/replace_binding.cc',
         'native/waiter.cc',
         'native/worker_threads.cc',
       ],
@@ -28,31 +33,35 @@
       'conditions': [
         ['OS=="linux" or OS=="mac"', {
           'sources': [
-            'native/posix/create_file.cc',
+            'native/posix/temporary_file.cc',
+            'native/posix/contents.cc',
             'native/posix/directory.cc',
             'native/posix/lock_file.cc',
             'native/posix/process.cc',
+            'native/posix/replace_file.cc',
             'native/posix/thread.cc',
           ],
         }],
         ['OS=="linux"', {
           'sources': [
-            'native/linux/create_file.cc',
+            'native/linux/temporary_file.cc',
             'native/linux/directory.cc',
             'native/linux/file_system.cc',
             'native/linux/kernel_holders.cc',
             'native/linux/lock_wait.cc',
             'native/linux/process.cc',
+            'native/linux/replace_file.cc',
           ],
         }],
         ['OS=="mac"', {
           'sources': [
-            'native/mac/create_file.cc',
+            'native/mac/temporary_file.cc',
             'native/mac/directory.cc',
             'native/mac/file_system.cc',
             'native/mac/kernel_holders.cc',
             'native/mac/lock_wait.cc',
             'native/mac/process.cc',
+            'native/mac/replace_file.cc',
           ],
         }],
         ['OS!="linux" and OS!="mac"', {

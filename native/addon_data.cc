@@ -86,6 +86,17 @@ void AddonData::SetReferenced(bool referenced) {
   }
 }
 
+uint64_t AddonData::AddReplacement(std::shared_ptr<Replacement> replacement) {
+  replacements_.emplace(++last_replacement_, std::move(replacement));
+  return last_replacement_;
+}
+
+std::shared_ptr<Replacement> AddonData::FindReplacement(uint64_t id) const {
+  return replacements_.at(id);
+}
+
+void AddonData::RemoveReplacement(uint64_t id) { replacements_.erase(id); }
+
 void AddonData::CallJs(napi_env env, napi_value deliver, void* context, void*) {
   // Without an environment the function is being torn down.
   if (env != nullptr) static_cast<AddonData*>(context)->DeliverAll(env, deliver);

@@ -6,9 +6,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "environment.h"
+#include "replace.h"
 
 namespace holdfast {
 
@@ -45,6 +47,11 @@ class AddonData {
   Outcome Report(Outcome outcome);
   // Whether somebody waits for what may be delivered: that keeps the process alive, a held lock does not.
   void SetReferenced(bool referenced);
+  // Replaces that JavaScript takes step by step.
+  uint64_t AddReplacement(std::shared_ptr<Replacement> replacement);
+  std::shared_ptr<Replacement> FindReplacement(uint64_t id) const;
+  void RemoveReplacement(uint64_t id);
+
   // Ends all native work; idempotent.
   void Close();
 
@@ -58,6 +65,8 @@ class AddonData {
   std::shared_ptr<Mailbox> mailbox_;
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<Environment> environment_;
+  std::unordered_map<uint64_t, std::shared_ptr<Replacement>> replacements_;
+  uint64_t last_replacement_ = 0;
 };
 
 }  // namespace holdfast

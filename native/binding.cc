@@ -1,5 +1,7 @@
 #include "binding.h"
 
+#include <cinttypes>
+#include <cstdio>
 #include <string>
 #include <system_error>
 
@@ -202,15 +204,7 @@ Value LastPath(const CallbackInfo& info) {
 }
 
 Value LastError(const CallbackInfo& info) {
-  const Error& error = EnvironmentOf(info).last_error();
-  Napi::Object object = Napi::Object::New(info.Env());
-  object.Set("errno", error.number);
-  object.Set("syscall", error.syscall);
-  object.Set("path", error.path);
-  object.Set("refusal", static_cast<double>(error.refusal));
-  object.Set("owner", static_cast<double>(error.owner));
-  object.Set("description", std::generic_category().message(error.number));
-  return object;
+  return ErrorValueOf(info.Env(), EnvironmentOf(info).last_error());
 }
 
 Value LastInspection(const CallbackInfo& info) {
@@ -255,6 +249,33 @@ Value Initialize(const CallbackInfo& info) {
 }
 
 }  // namespace
+
+Napi::Object ErrorValueOf(Napi::Env env, const Error& error) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("errno", error.number);
+  object.Set("syscall", error.syscall);
+  object.Set("path", error.path);
+  object.Set("refusal", static_cast<double>(error.refusal));
+  object.Set("owner", static_cast<double>(error.owner));
+  object.Set("description", std::generic_category().message(error.number));
+  return object;
+}
+
+std::string VersionText(const FileVersion& version) {
+  const FileIdentity& identity = version.identity;
+  return std::to_string(identity.device) + ':' + std::to_string(identity.inode_high) + ':' +
+         std::to_string(identity.inode) + ':' + std::to_string(version.size) + ':' +
+         std::to_string(version.changed);
+}
+
+FileVersion VersionOfText(const std::string& text) {
+  FileVersion version;
+  FileIdentity& identity = version.identity;
+  const int fields = sscanf(
+      text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64, &identity.device,
+      &identity.inode_high, &identity.inode, &version.size, &version.changed);
+  return fields == 5 ? version : FileVersion{};
+}
 
 void ExportFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("initialize", Napi::Function::New<Initialize>(env));

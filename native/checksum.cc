@@ -31,9 +31,9 @@ constexpr Tables kTables = MakeTables();
 
 }  // namespace
 
-uint32_t Crc32(const char* data, size_t size) {
+uint32_t Crc32(const char* data, size_t size, uint32_t before) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(data);
-  uint32_t sum = 0xFFFFFFFFU;
+  uint32_t sum = ~before;
   for (; size >= kSlices; size -= kSlices, bytes += kSlices) {
     sum = kTables[7][(sum ^ bytes[0]) & 0xFF] ^ kTables[6][((sum >> 8) ^ bytes[1]) & 0xFF] ^
           kTables[5][((sum >> 16) ^ bytes[2]) & 0xFF] ^ kTables[4][(sum >> 24) ^ bytes[3]] ^

@@ -16,6 +16,9 @@ enum class Refusal : uint8_t {
   kForeignOwner,    // owned by somebody who could plant it
   kForeignContent,  // somebody's data, not a lock file
   kNoAccess,        // exists, and may not be opened
+  kDirectory,       // a directory, where a file is to be replaced
+  kOutside,         // leads out of the directory that it must stay in
+  kDirectoryMode,   // in a directory with other permissions than were required
 };
 
 // What an operating-system call or a check of ours answered. `number` is the platform's own error number (errno; on

@@ -5,35 +5,15 @@
 #include <cerrno>
 #include <chrono>
 
+#include "path.h"
+
 namespace holdfast {
 
 namespace {
 
-constexpr int kMaxLinks = 40;  // as many as Linux follows in one path
 constexpr int kMaxOpenRounds = 100;
 constexpr int kMaxReads = 3;
 constexpr char kGuardSuffix[] = ".guard";
-
-std::string ParentOf(const std::string& path) {
-  const size_t separator = path.find_last_of(kPathSeparators);
-  if (separator == std::string::npos) return ".";
-  return separator == 0 ? path.substr(0, 1) : path.substr(0, separator);
-}
-
-std::string NameOf(const std::string& path) {
-  return path.substr(path.find_last_of(kPathSeparators) + 1);
-}
-
-std::string Join(const std::string& directory, const std::string& name) {
-  const bool separated = !directory.empty() &&
-                         std::string(kPathSeparators).find(directory.back()) != std::string::npos;
-  return separated ? directory + name : directory + kPathSeparators[0] + name;
-}
-
-Error WithPath(Error error, const std::string& path) {
-  if (!error.ok()) error.path = path;
-  return error;
-}
 
 uint64_t Now(uint64_t ticks_per_second) {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
@@ -52,33 +32,6 @@ uint64_t NextToken(const DecodedRecord& previous) {
   return token + 1;
 }
 
-// Steps through the links at the end of `*path` until it names something else, or nothing.
-Error FollowLinks(ParentPolicy parents, std::string* path) {
-  for (int links = 0; links < kMaxLinks; links++) {
-    Directory directory;
-    Error error = OpenDirectory(ParentOf(*path), parents, &directory);
-    if (!error.ok()) return WithPath(error, ParentOf(*path));
-    FileStatus status;
-    error = InspectName(directory, NameOf(*path), &status);
-    if (!error.ok()) return WithPath(error, *path);
-    if (status.kind != FileKind::kLink) return {};
-
-    std::string target;
-    error = ReadLink(directory, NameOf(*path), &target);
-    if (!error.ok()) return WithPath(error, *path);
-    const size_t end = target.find_last_not_of(kPathSeparators);
-    target.resize(end == std::string::npos ? 0 : end + 1);
-    const std::string name = NameOf(target);
-    // A target like "../.." has no name of its own that a lock file could be named after.
-    if (name.empty() || name == "." || name == "..") {
-      return Error::Refused(Refusal::kLink, ELOOP, "readlink", *path);
-    }
-    const bool absolute = std::string(kPathSeparators).find(target[0]) != std::string::npos;
-    *path = absolute ? target : Join(ParentOf(*path), target);
-  }
-  return Error::Refused(Refusal::kLink, ELOOP, "readlink", *path);
-}
-
 // The parent of a target whose lock file lies elsewhere is opened for this check alone.
 Error RefuseLink(const std::string& target, ParentPolicy parents, const Directory* beside) {
   Directory parent;
@@ -93,6 +46,25 @@ Error RefuseLink(const std::string& target, ParentPolicy parents, const Director
     error = Error::Refused(Refusal::kLink, ELOOP, "lstat");
   }
   return WithPath(error, target);
+}
+
+// Brings a lock file into being so that a kill at any moment leaves either nothing or a usable one, and nobody sees it
+// half made. Where the file system has no way for that, it is created in its place and stays empty, which is a valid
+// lock file; a kill before its mode is set, under a umask that takes away the owner's own bits, would leave one that its
+// owner cannot open. That the name exists by now is no error: the caller opens what is there.
+Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
+                     const RecordBlock& block) {
+  TemporaryFile temporary;
+  Error error = CreateTemporary(directory, 0600, &temporary);
+  if (!error.ok()) return error;
+  error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
+  if (error.ok()) error = SetMode(temporary.file.get(), mode);
+  bool published = false;
+  if (error.ok()) error = PublishNew(directory, &temporary, name, &published);
+  if (!published) DiscardTemporary(directory, &temporary);
+  if (error.number != ENOTSUP) return error;
+  bool created = false;
+  return CreateEmpty(directory, name, mode, &created);
 }
 
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
@@ -113,7 +85,7 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
     first.token = FirstToken();
     RecordBlock block;
     EncodeRecord(first, &block);
-    error = CreateLockFile(directory, name, request.file_mode, block.data(), block.size());
+    error = CreateLockFile(directory, name, request.file_mode, block);
     if (!error.ok()) return error;
   }
   return Error::FromSystem(ESTALE, "open");
@@ -122,7 +94,7 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
 Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
   RecordBlock block;
   size_t size = 0;
-  Error error = ReadStart(file, block.data(), block.size(), &size);
+  Error error = ReadAt(file, 0, block.data(), block.size(), &size);
   if (!error.ok()) return error;
   *record = DecodeRecord(block.data(), size, std::max<uint64_t>(file_size, size));
   return {};
@@ -131,7 +103,7 @@ Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
 Error WriteRecord(NativeHandle file, const Record& record) {
   RecordBlock block;
   EncodeRecord(record, &block);
-  return WriteStart(file, block.data(), block.size());
+  return WriteAt(file, 0, block.data(), block.size());
 }
 
 // Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets a second lock without
@@ -279,7 +251,7 @@ Error ReadHolder(NativeHandle file, DecodedRecord* record) {
     // One byte more than a record has, so that a longer file shows.
     std::array<char, kRecordSize + 1> start;
     size_t size = 0;
-    Error error = ReadStart(file, start.data(), start.size(), &size);
+    Error error = ReadAt(file, 0, start.data(), start.size(), &size);
     if (!error.ok()) return error;
     *record = DecodeRecord(start.data(), size, size);
     if (record->state != RecordState::kMalformed) return {};

@@ -82,6 +82,7 @@ enum class ParentPolicy : uint8_t { kTrust, kRefuseLinks };
 struct Directory {
   Handle handle;
   FileIdentity identity;
+  uint32_t mode = 0;
   // Somebody other than its owner (and the superuser) may create and remove names in it.
   bool others_can_write = false;
   int64_t owner = -1;
@@ -110,14 +111,122 @@ struct FileStatus {
   FileIdentity identity;
   uint64_t link_count = 0;
   uint64_t size = 0;
+  uint32_t mode = 0;  // permission bits, with set-user-id, set-group-id and sticky
   int64_t owner = -1;
+  int64_t group = -1;
+  uint64_t changed = 0;  // moves with every change, in the system's own unit
 };
+
+// One state of one file: equal only as long as nothing was changed, and no other file was put in its place. A number that
+// the file system gives to a new file again does not make it the old one.
+struct FileVersion {
+  FileIdentity identity;
+  uint64_t size = 0;
+  uint64_t changed = 0;
+
+  bool operator==(const FileVersion& other) const {
+    return identity == other.identity && size == other.size && changed == other.changed;
+  }
+};
+
+inline FileVersion VersionOf(const FileStatus& status) {
+  return {status.identity, status.size, status.changed};
+}
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
 Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
 
 // Where the link `name` in `directory` leads, as it is stored.
 Error ReadLink(const Directory& directory, const std::string& name, std::string* target);
+
+// ---- Contents and attributes ----------------------------------------------------------------------
+
+// Reads up to `size` bytes from `offset` on; fewer than that only at the end of the file.
+Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read);
+// Writes all of `size` bytes, with one system call unless the system takes it in parts.
+Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
+Error Truncate(NativeHandle file, uint64_t size);
+// Sets the permission bits to exactly `mode`.
+Error SetMode(NativeHandle file, uint32_t mode);
+Error InspectFile(NativeHandle file, FileStatus* status);
+
+// ---- Temporary files ------------------------------------------------------------------------------
+
+// What the random names of temporary files begin and end with.
+constexpr char kTemporaryPrefix[] = ".holdfast-";
+constexpr char kTemporarySuffix[] = ".tmp";
+
+// A file that is written before it gets its name.
+struct TemporaryFile {
+  Handle file;
+  std::string name;  // empty as long as it has none
+};
+
+// Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has
+// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
+// lock is held before it has a byte of contents: one whose lock is free belongs to nobody.
+Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary);
+
+// Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than
+// one name; an error of ENOTSUP says that this file system has no way to do that.
+Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
+                 bool* published);
+
+// Puts the file in the place of whatever file has the name `name`, if any, at one instant.
+Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name);
+
+// Removes the name of a file that was not published.
+void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
+
+// Creates `name` empty, with exactly `mode`, unless it exists: `*created` tells.
+Error CreateEmpty(const Directory& directory, const std::string& name, uint32_t mode,
+                  bool* created);
+
+// ---- Replacing files ------------------------------------------------------------------------------
+
+enum class Durability : uint8_t {
+  kNone,
+  kOrdered,  // the contents reach the disk before the name does: after a loss of power, old or new
+  kFull,     // all of it is on the disk when the call returns
+};
+
+enum class FileAccess : uint8_t { kRead, kReadWrite };
+
+// Opens an existing file without following a link and without waiting, as OpenLockFile() does, and with its refusals.
+Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,
+               Handle* handle, FileStatus* status);
+
+// Whether something is mounted over `name`, so that it cannot be renamed over.
+bool IsMountPoint(const Directory& directory, const std::string& name);
+
+// Sets room for `size` bytes aside, so that writing them does not fail for want of space. Neither contents nor size
+// change. Success where the file system knows no such thing.
+Error Reserve(NativeHandle file, uint64_t size);
+
+Error SetOwner(NativeHandle file, int64_t owner, int64_t group);
+// Copies extended attributes, other than access control lists, or those lists alone.
+Error CopyAttributes(NativeHandle from, NativeHandle to);
+Error CopyAccessControlList(NativeHandle from, NativeHandle to);
+
+// Not retried after a failure: the system may have dropped what it could not write (fsync(2)).
+Error Flush(NativeHandle file, Durability durability);
+Error FlushDirectory(const Directory& directory);
+
+// When the file was made, in the system's own unit, so that a file that got the number of a removed one is told from it; 0
+// where the system does not tell.
+uint64_t BirthTime(NativeHandle file);
+
+// Removes `name` if it still leads to the file with `identity`.
+Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);
+
+// Makes the directory `name` with exactly `mode`, whatever the umask, and opens it; or opens the one that exists.
+Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t mode,
+                    Directory* directory);
+Error SetDirectoryMode(const Directory& directory, uint32_t mode);
+// Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory);
+bool IsOwnedByUs(const Directory& directory);
 
 // ---- The lock file -------------------------------------------------------------------------------------------------
 
@@ -127,11 +236,6 @@ Error ReadLink(const Directory& directory, const std::string& name, std::string*
 // The caller checks `*status`, which describes the open handle.
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
-
-// Brings the lock file `name` into being, complete: exactly `mode` whatever the umask, holding `size` bytes of
-// `contents`, and never visible by its name before. Succeeds also when the name has come to exist meanwhile.
-Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
-                     const char* contents, size_t size);
 
 // Whether `owner` may be trusted not to have planted a file in `directory`: it is us, the superuser or the directory's
 // owner.
@@ -143,12 +247,6 @@ enum class LockMode : uint8_t { kShared, kExclusive };
 Error TryLock(NativeHandle file, LockMode mode, bool* granted);
 // Gives the lock back, also where another process inherited the handle.
 Error Unlock(NativeHandle file);
-
-// Reads up to `size` bytes from the start; fewer than that only at the end of the file.
-Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read);
-// Writes at the start, with one system call unless the system takes it in parts.
-Error WriteStart(NativeHandle file, const char* buffer, size_t size);
-Error Truncate(NativeHandle file, uint64_t size);
 
 // Processes that the kernel says hold a lock on the file with this identity. `*complete` is false where the kernel
 // cannot be asked, or would not name every holder (another pid namespace, another machine).

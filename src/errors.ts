@@ -17,6 +17,12 @@ export type HoldfastErrorCode =
   | 'ELOOP'
   /** More than one name leads to the file. */
   | 'EMLINK'
+  /** Compare-and-swap: the file is not the one that was expected. */
+  | 'ECONFLICT'
+  /** A directory, where a file is to be replaced. */
+  | 'EISDIR'
+  /** The path leads out of the directory that it was to stay in. */
+  | 'EXDEV'
   /** Not a regular file. */
   | 'EINVAL'
   /** Owned by somebody who could have planted it. */
@@ -70,19 +76,22 @@ const byWhom = (owner: number) => (owner >= 0 ? ` (owner: uid ${owner})` : '');
 const refusals: readonly (RefusalKind | null)[] = [
   null,
   { code: 'ELOOP', reason: () => 'refused to follow a link' },
-  { code: 'EMLINK', reason: () => 'refused a lock file with more than one name (hard link)' },
-  { code: 'EINVAL', reason: () => 'refused a lock file that is not a regular file' },
+  { code: 'EMLINK', reason: () => 'refused a file with more than one name (hard link)' },
+  { code: 'EINVAL', reason: () => 'refused what is not a regular file' },
   {
     code: 'EPERM',
     reason: (owner) =>
-      `refused a lock file that somebody else could have planted${byWhom(owner)}; ` +
-      `owners: 'any' accepts it`,
+      `refused a file that somebody else could have planted${byWhom(owner)}; ` +
+      `owners: 'any' accepts it as a lock file`,
   },
-  { code: 'ECORRUPT', reason: () => 'refused to lock a file that holds other data' },
+  { code: 'ECORRUPT', reason: () => 'refused a file that holds other data' },
   {
     code: 'EACCES',
-    reason: (owner) => `the lock file exists and may not be opened${byWhom(owner)}`,
+    reason: (owner) => `the file exists and may not be opened${byWhom(owner)}`,
   },
+  { code: 'EISDIR', reason: () => 'refused to replace a directory by a file' },
+  { code: 'EXDEV', reason: () => 'refused a path that leads out of its directory' },
+  { code: 'EPERM', reason: () => 'refused a directory with other permissions than required' },
 ];
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));

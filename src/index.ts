@@ -1,4 +1,7 @@
 export { lock, lockSync, tryLock, tryLockSync, withLock, withLockSync } from './lock.js';
+export { replaceFile, replaceFileSync } from './replace.js';
+export { readRegularFile, readRegularFileSync } from './read-file.js';
+export { updateFile, updateFileSync, updateJson } from './update.js';
 export { inspectLock } from './inspect.js';
 export { HoldfastError } from './errors.js';
 export { channels } from './events.js';
@@ -15,4 +18,15 @@ export type {
   WaitInfo,
   WithLockOptions,
 } from './options.js';
+export type { Data, DataStream } from './bytes.js';
+export type { FileContents } from './read-file.js';
+export type { ReplaceFailure, ReplaceResult } from './replace.js';
+export type {
+  ExpectedFile,
+  FileIdentity,
+  ReadOptions,
+  ReplaceOptions,
+  ReplaceSyncOptions,
+} from './replace-options.js';
+export type { JsonFunction, UpdateFunction, UpdateOptions, UpdateSyncOptions } from './update.js';
 export type { LockHolder } from './record.js';

@@ -76,6 +76,70 @@ export interface NativeInspection {
   pids: number[];
 }
 
+/** A replace, as native/replace_binding.cc takes it; numbers are those of the enums in native/replace.h. */
+export interface NativeReplaceOptions {
+  path: string;
+  within?: string;
+  links: number;
+  refuseParentLinks: boolean;
+  splitHardLinks: boolean;
+  createOnly: boolean;
+  mode?: number;
+  keepMode: boolean;
+  keepOwner: boolean;
+  keepXattr: boolean;
+  keepAcl: boolean;
+  durability: number;
+  copyFallback: number;
+  journalDir?: string;
+  recursive: boolean;
+  dirMode: number;
+  requireDirMode?: number;
+  tightenDir?: number;
+  /** An identity, or '' for an absent file. */
+  expected?: string;
+}
+
+/** The same bits as `StepFlag` in native/replace_binding.cc. */
+export const ReplaceStep = { begin: 1, write: 2, commit: 4 } as const;
+
+export interface NativeReplaceFailure {
+  ok: false;
+  phase: string;
+  published: boolean;
+  conflict: boolean;
+  cancelled: boolean;
+  targetState: number;
+  error: NativeError;
+}
+
+export interface NativeReplaceResult {
+  ok: true;
+  method: number;
+  durable: boolean;
+  superseded: boolean;
+  keptMode: boolean;
+  keptOwner: boolean;
+  keptXattr: boolean;
+  keptAcl: boolean;
+  identity: string;
+}
+
+export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
+
+export interface NativeReadOptions {
+  path: string;
+  followLinks: boolean;
+  refuseParentLinks: boolean;
+  maxBytes: number;
+  journalDir?: string;
+}
+
+export type NativeReading =
+  | { ok: false; error: NativeError }
+  | { ok: true; exists: false }
+  | { ok: true; exists: true; identity: string; contents: Buffer };
+
 type AcquireArguments = [
   target: string,
   lockPath: string | undefined,
@@ -120,6 +184,14 @@ interface NativeBinding {
   keyOf(id: number): string;
   setQueued(key: string, queued: boolean): void;
   setReferenced(referenced: boolean): void;
+
+  openReplacement(options: NativeReplaceOptions): number;
+  replaceSteps(id: number, steps: number, bytes?: Uint8Array): Promise<NativeReplaceOutcome>;
+  replaceStepsSync(id: number, steps: number, bytes?: Uint8Array): NativeReplaceOutcome;
+  cancelReplacement(id: number): void;
+  closeReplacement(id: number): void;
+  readFile(options: NativeReadOptions): Promise<NativeReading>;
+  readFileSync(options: NativeReadOptions): NativeReading;
 
   lastKey(): string;
   lastPath(): string;

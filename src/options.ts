@@ -1,8 +1,17 @@
 import { createHash } from 'node:crypto';
-import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, dirname, sep } from 'node:path';
 import { RequestFlag } from './native.js';
 import type { LockHolder } from './record.js';
+import {
+  checkNames,
+  flag,
+  oneOf,
+  show,
+  toMode,
+  toPath,
+  toSignal,
+  toTimeout,
+} from './option-checks.js';
 import { sanitizeSessionId } from './sanitize.js';
 
 /** What every form of taking a lock accepts. */
@@ -120,15 +129,17 @@ const allowedOptions: Record<Form, ReadonlySet<string>> = {
   withLock: new Set([...waitOptions, 'signal', 'nested']),
 };
 
+/** Every option of taking a lock. */
+export const lockOptionNames: ReadonlySet<string> = allowedOptions.withLock;
+
 const longestName = 255;
 const longestSessionId = 128;
 const ownerReadWrite = 0o600;
-const allPermissions = 0o777;
 
 /** Checks the arguments of `form`; throws a TypeError or RangeError that names what is wrong. */
 export function toRequest(form: Form, target: unknown, options: unknown): LockRequest {
   const path = toPath('target', target);
-  const given = checkNames(form, options);
+  const given = checkNames(form, options, allowedOptions[form], allowedOptions.withLock);
   const request: LockRequest = {
     target: path,
     lockPath: undefined,
@@ -151,28 +162,9 @@ export function lockPathOf(request: LockRequest): string {
   return request.lockPath ?? beside(request.target, `.${basename(request.target)}.lock`);
 }
 
-function checkNames(form: Form, options: unknown): Record<string, unknown> | undefined {
-  if (options === undefined) return undefined;
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options must be an object, got ${show(options)}`);
-  }
-  for (const [name, value] of Object.entries(options)) {
-    if (allowedOptions[form].has(name) || value === undefined) continue;
-    throw new TypeError(
-      allowedOptions.withLock.has(name)
-        ? `option '${name}' does not apply to ${form}`
-        : `unknown option '${name}'; ${form} knows ${[...allowedOptions[form]].join(', ')}`,
-    );
-  }
-  return options as Record<string, unknown>;
-}
-
 function applyOptions(request: LockRequest, options: Record<string, unknown>): void {
   const { shared, session, lockPath, lockFileMode, timeout, signal, onWait } = options;
-  if (shared !== undefined && typeof shared !== 'boolean') {
-    throw new TypeError(`option 'shared' must be a boolean, got ${show(shared)}`);
-  }
-  if (shared === true) request.flags |= RequestFlag.shared;
+  if (flag('shared', shared) === true) request.flags |= RequestFlag.shared;
   if (oneOf(options, 'links', ['refuse', 'follow']) === 'follow') {
     request.flags |= RequestFlag.followLinks;
   }
@@ -184,57 +176,18 @@ function applyOptions(request: LockRequest, options: Record<string, unknown>): v
   }
   request.nested = oneOf(options, 'nested', ['error', 'wait']) ?? 'error';
   if (lockPath !== undefined) request.lockPath = toPath("option 'lockPath'", lockPath);
-  if (lockFileMode !== undefined) request.fileMode = toFileMode(lockFileMode);
+  if (lockFileMode !== undefined) {
+    request.fileMode = toMode('lockFileMode', lockFileMode, ownerReadWrite);
+  }
   if (session !== undefined) applySession(request, session);
   if (timeout !== undefined) request.timeout = toTimeout(timeout);
-  if (signal !== undefined) {
-    if (!(signal instanceof AbortSignal)) {
-      throw new TypeError(`option 'signal' must be an AbortSignal, got ${show(signal)}`);
-    }
-    request.signal = signal;
-  }
+  if (signal !== undefined) request.signal = toSignal(signal);
   if (onWait !== undefined) {
     if (typeof onWait !== 'function') {
       throw new TypeError(`option 'onWait' must be a function, got ${show(onWait)}`);
     }
     request.onWait = onWait as (wait: WaitInfo) => void;
   }
-}
-
-function oneOf<Choice extends string>(
-  options: Record<string, unknown>,
-  name: string,
-  choices: readonly Choice[],
-): Choice | undefined {
-  const value = options[name];
-  if (value === undefined) return undefined;
-  const choice = choices.find((candidate) => candidate === value);
-  if (choice !== undefined) return choice;
-  const list = choices.map((candidate) => `'${candidate}'`).join(' or ');
-  throw new TypeError(`option '${name}' must be ${list}, got ${show(value)}`);
-}
-
-function toTimeout(timeout: unknown): number {
-  if (typeof timeout !== 'number') {
-    throw new TypeError(`option 'timeout' must be a number of milliseconds, got ${show(timeout)}`);
-  }
-  if (Number.isNaN(timeout) || timeout < 0) {
-    throw new RangeError(`option 'timeout' must be 0 or more milliseconds, got ${show(timeout)}`);
-  }
-  return timeout;
-}
-
-function toFileMode(mode: unknown): number {
-  if (typeof mode !== 'number' || !Number.isInteger(mode)) {
-    throw new TypeError(`option 'lockFileMode' must be an integer, got ${show(mode)}`);
-  }
-  if (mode < 0 || mode > allPermissions || (mode & ownerReadWrite) !== ownerReadWrite) {
-    throw new RangeError(
-      `option 'lockFileMode' must be permission bits with owner read and write ` +
-        `(0o600 to 0o777), got 0o${mode.toString(8)}`,
-    );
-  }
-  return mode;
 }
 
 function applySession(request: LockRequest, session: unknown): void {
@@ -244,37 +197,6 @@ function applySession(request: LockRequest, session: unknown): void {
   if (session === '') return;
   request.sessionId = sanitizeSessionId(session).slice(0, longestSessionId);
   request.sessionHash = createHash('sha256').update(session).digest('hex');
-}
-
-function toPath(name: string, value: unknown): string {
-  const path = value instanceof URL ? fileURLToPath(value) : value;
-  if (typeof path !== 'string') {
-    throw new TypeError(`${name} must be a path (string or file URL), got ${show(value)}`);
-  }
-  if (path === '') throw new TypeError(`${name} must not be empty, got ''`);
-  if (path.includes('\0')) {
-    throw new TypeError(`${name} must not contain a NUL character, got ${show(path)}`);
-  }
-  const absolute = toAbsolute(path);
-  if (basename(absolute) === '') {
-    throw new TypeError(`${name} must name a file or directory in a directory, got ${show(path)}`);
-  }
-  return absolute;
-}
-
-const parentComponent = /(?:^|[\\/])\.\.(?:[\\/]|$)/;
-
-/**
- * Makes a path absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
- * keeps its "..", and the kernel resolves it.
- */
-function toAbsolute(path: string): string {
-  if (!parentComponent.test(path)) return resolve(path);
-  const absolute = isAbsolute(path) ? path : `${process.cwd()}${sep}${path}`;
-  const trimmed = absolute.replace(/[\\/]+$/, '');
-  if (basename(trimmed) !== '..') return trimmed;
-  // A name is needed, and only the resolved path has one.
-  return resolve(trimmed);
 }
 
 /** A name that leaves no room for the affixes of its lock file, and of that one's guard, is represented by its hash. */
@@ -289,10 +211,4 @@ function lockPathForLongName(target: string): string | undefined {
 function beside(target: string, name: string): string {
   const directory = dirname(target);
   return directory.endsWith(sep) ? directory + name : directory + sep + name;
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (value === null || typeof value !== 'object') return String(value);
-  return Array.isArray(value) ? 'an array' : `an instance of ${value.constructor.name}`;
 }

@@ -1,11 +1,9 @@
+import { startDeadline, type Deadline } from './deadline.js';
 import { HoldfastError } from './errors.js';
 import type { FileLock } from './file-lock.js';
 import { beginAwaiting, endAwaiting, RequestFlag } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { describeHolder, type LockHolder } from './record.js';
-
-/** setTimeout() takes no more. */
-const longestTimer = 2 ** 31 - 1;
 
 /** The place in which a caller waits; it is told when the caller gives up, and asked who is in the way. */
 export interface WaitingPlace {
@@ -26,7 +24,7 @@ export class WaitingCaller {
   #resolve!: (lock: FileLock) => void;
   #reject!: (reason: unknown) => void;
   #settled = false;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #deadline: Deadline;
   readonly #startedAt = performance.now();
   readonly #onAbort = (): void => {
     this.#giveUp(this.request.signal?.reason);
@@ -40,7 +38,9 @@ export class WaitingCaller {
     });
     beginAwaiting();
     request.signal?.addEventListener('abort', this.#onAbort, { once: true });
-    this.#startTimer(request.timeout);
+    this.#deadline = startDeadline(request.timeout, () => {
+      this.#giveUp(timeoutError(request, this.#place?.holder() ?? null));
+    });
   }
 
   get shared(): boolean {
@@ -91,18 +91,6 @@ export class WaitingCaller {
     }
   }
 
-  #startTimer(remaining: number): void {
-    if (remaining === Infinity) return;
-    this.#timer = setTimeout(
-      () => {
-        const left = this.request.timeout - this.waitedMs;
-        if (left > 1) this.#startTimer(left);
-        else this.#giveUp(timeoutError(this.request, this.#place?.holder() ?? null));
-      },
-      Math.min(remaining, longestTimer),
-    );
-  }
-
   #giveUp(reason: unknown): void {
     if (this.#settled) return;
     this.fail(reason);
@@ -112,7 +100,7 @@ export class WaitingCaller {
   #settle(): void {
     this.#settled = true;
     endAwaiting();
-    clearTimeout(this.#timer);
+    this.#deadline.stop();
     this.request.signal?.removeEventListener('abort', this.#onAbort);
   }
 }

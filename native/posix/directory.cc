@@ -13,6 +13,7 @@ Error DescribeDirectory(Handle handle, Directory* directory) {
   if (fstat(DescriptorOf(handle.get()), &status) != 0) return LastError("fstat");
   directory->handle = std::move(handle);
   directory->identity = FileStatusOf(status).identity;
+  directory->mode = static_cast<uint32_t>(status.st_mode) & 07777U;
   directory->others_can_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
   directory->owner = status.st_uid;
   return {};

@@ -24,7 +24,16 @@ FileStatus FileStatusOf(const struct stat& status) {
   result.identity.inode = static_cast<uint64_t>(status.st_ino);
   result.link_count = static_cast<uint64_t>(status.st_nlink);
   result.size = static_cast<uint64_t>(status.st_size);
+  result.mode = static_cast<uint32_t>(status.st_mode) & 07777U;
   result.owner = static_cast<int64_t>(status.st_uid);
+  result.group = static_cast<int64_t>(status.st_gid);
+#ifdef __APPLE__  // the same field by another name
+  const struct timespec& changed = status.st_ctimespec;
+#else
+  const struct timespec& changed = status.st_ctim;
+#endif
+  result.changed =
+      static_cast<uint64_t>(changed.tv_sec) * 1000000000U + static_cast<uint64_t>(changed.tv_nsec);
   return result;
 }
 
@@ -55,12 +64,12 @@ Error RefusalToOpen(const Directory& directory, const std::string& name, int ope
 
 }  // namespace
 
-Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
-                   FileStatus* status) {
-  // Read-write also for a shared lock: NFSv4 emulates flock by byte-range locks, which need a writable descriptor for
-  // an exclusive one (nfs(5)). O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since
-  // fs.protected_regular refuses O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
-  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,
+               Handle* handle, FileStatus* status) {
+  // O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since fs.protected_regular refuses
+  // O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
+  const int flags = (access == FileAccess::kRead ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
+                    O_NONBLOCK | O_NOCTTY;
   Handle file(
       RetryOnInterrupt([&] { return openat(DescriptorOf(directory), name.c_str(), flags); }));
   if (!file.valid()) {
@@ -72,6 +81,13 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
   *status = FileStatusOf(found);
   *handle = std::move(file);
   return {};
+}
+
+Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
+                   FileStatus* status) {
+  // Read-write also for a shared lock: NFSv4 emulates flock by byte-range locks, which need a writable descriptor for
+  // an exclusive one (nfs(5)).
+  return OpenFile(directory, name, FileAccess::kReadWrite, handle, status);
 }
 
 bool IsTrustedOwner(const Directory& directory, int64_t owner) {
@@ -88,41 +104,6 @@ Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
 Error Unlock(NativeHandle file) {
   if (RetryOnInterrupt([&] { return flock(DescriptorOf(file), LOCK_UN); }) != 0) {
     return LastError("flock");
-  }
-  return {};
-}
-
-Error ReadStart(NativeHandle file, char* buffer, size_t size, size_t* read) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t count = RetryOnInterrupt([&] {
-      return pread(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
-    });
-    if (count < 0) return LastError("read");
-    if (count == 0) break;
-    done += static_cast<size_t>(count);
-  }
-  *read = done;
-  return {};
-}
-
-Error WriteStart(NativeHandle file, const char* buffer, size_t size) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t count = RetryOnInterrupt([&] {
-      return pwrite(DescriptorOf(file), buffer + done, size - done, static_cast<off_t>(done));
-    });
-    if (count < 0) return LastError("write");
-    if (count == 0) return Error::FromSystem(EIO, "write");
-    done += static_cast<size_t>(count);
-  }
-  return {};
-}
-
-Error Truncate(NativeHandle file, uint64_t size) {
-  if (RetryOnInterrupt([&] { return ftruncate(DescriptorOf(file), static_cast<off_t>(size)); }) !=
-      0) {
-    return LastError("ftruncate");
   }
   return {};
 }

@@ -36,9 +36,16 @@ Error WalkToDirectory(const std::string& path, int flags, Handle* handle);
 // Defined by each system:
 
 // A file without a name in `directory`, or -1 with errno EOPNOTSUPP where there is no such thing.
-int OpenUnnamedFile(int directory);
+int OpenUnnamedFile(int directory, uint32_t mode);
 // Gives an unnamed file its name; 0, or -1 with errno (EEXIST: the name is taken).
 int LinkUnnamedFile(int file, int directory, const char* name);
+// Sets the mode of a directory that may not be readable to us, by a descriptor that was opened for searching only.
+Error SetModeOfPath(int directory, uint32_t mode);
+Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
+                         Directory* directory);
+// fsync() or what the system has in its place.
+int FlushFile(int file, Durability durability);
+int PreallocateFile(int file, uint64_t size);
 // Renames unless `to` exists; 0, or -1 with errno (EINVAL, ENOSYS or ENOTSUP: this file system cannot).
 int RenameWithoutReplacing(int directory, const char* from, const char* to);
 

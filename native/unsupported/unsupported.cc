@@ -20,19 +20,50 @@ Error InspectFileSystem(const Directory&, FileSystem*) { return Unsupported(); }
 Error InspectName(const Directory&, const std::string&, FileStatus*) { return Unsupported(); }
 Error ReadLink(const Directory&, const std::string&, std::string*) { return Unsupported(); }
 
-Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
+Error ReadAt(NativeHandle, uint64_t, char*, size_t, size_t*) { return Unsupported(); }
+Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(); }
+Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
+Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
+Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
+
+Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsupported(); }
+Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
-Error CreateLockFile(const Directory&, const std::string&, uint32_t, const char*, size_t) {
+Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&) {
+  return Unsupported();
+}
+void DiscardTemporary(const Directory&, TemporaryFile*) {}
+Error CreateEmpty(const Directory&, const std::string&, uint32_t, bool*) { return Unsupported(); }
+
+Error OpenFile(const Directory&, const std::string&, FileAccess, Handle*, FileStatus*) {
+  return Unsupported();
+}
+bool IsMountPoint(const Directory&, const std::string&) { return false; }
+Error Reserve(NativeHandle, uint64_t) { return Unsupported(); }
+Error SetOwner(NativeHandle, int64_t, int64_t) { return Unsupported(); }
+Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }
+Error CopyAccessControlList(NativeHandle, NativeHandle) { return Unsupported(); }
+Error Flush(NativeHandle, Durability) { return Unsupported(); }
+Error FlushDirectory(const Directory&) { return Unsupported(); }
+uint64_t BirthTime(NativeHandle) { return 0; }
+Error RemoveName(const Directory&, const std::string&, const FileIdentity&) {
+  return Unsupported();
+}
+Error MakeDirectory(const Directory&, const std::string&, uint32_t, Directory*) {
+  return Unsupported();
+}
+Error SetDirectoryMode(const Directory&, uint32_t) { return Unsupported(); }
+Error OpenBeneath(const Directory&, const std::string&, Directory*) { return Unsupported(); }
+bool IsOwnedByUs(const Directory&) { return false; }
+
+Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
   return Unsupported();
 }
 bool IsTrustedOwner(const Directory&, int64_t) { return false; }
 
 Error TryLock(NativeHandle, LockMode, bool*) { return Unsupported(); }
 Error Unlock(NativeHandle) { return Unsupported(); }
-Error ReadStart(NativeHandle, char*, size_t, size_t*) { return Unsupported(); }
-Error WriteStart(NativeHandle, const char*, size_t) { return Unsupported(); }
-Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
 
 std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass) { return nullptr; }

@@ -9,9 +9,9 @@
 
 namespace holdfast {
 
-int OpenUnnamedFile(int directory) {
+int OpenUnnamedFile(int directory, uint32_t mode) {
   return RetryOnInterrupt(
-      [&] { return openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR); });
+      [&] { return openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); });
 }
 
 int LinkUnnamedFile(int file, int directory, const char* name) {

@@ -5,7 +5,7 @@
 
 namespace holdfast {
 
-int OpenUnnamedFile(int) {
+int OpenUnnamedFile(int, uint32_t) {
   errno = EOPNOTSUPP;
   return -1;
 }

@@ -1,0 +1,275 @@
+#include "guarded_copy.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "checksum.h"
+#include "path.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr size_t kPiece = 512 * 1024;
+constexpr uint32_t kPrivate = 0600;
+constexpr uint32_t kPermissions = 07777;
+constexpr std::chrono::milliseconds kLockInterval(10);
+constexpr int kMaxLockTries = 1000;
+constexpr char kMagic[] = "holdfast copy 1";
+
+// What precedes the old contents in a journal. It is read on the machine that wrote it only.
+struct JournalHeader {
+  char magic[sizeof(kMagic)];
+  FileIdentity target;
+  // A file that was made since under the same number is not the target.
+  uint64_t target_born;
+  uint64_t size;
+  uint32_t name_sum;
+  uint32_t mode;
+  uint32_t contents_sum;
+  uint32_t sum;  // of all before it
+
+  uint32_t Sum() const {
+    return Crc32(reinterpret_cast<const char*>(this), offsetof(JournalHeader, sum));
+  }
+  bool IsValid() const { return memcmp(magic, kMagic, sizeof(kMagic)) == 0 && sum == Sum(); }
+  bool IsFor(const std::string& name, NativeHandle file) const {
+    return name_sum == Crc32(name.data(), name.size()) && target_born == BirthTime(file);
+  }
+};
+
+std::string JournalName(const FileIdentity& target) {
+  return kTemporaryPrefix + std::to_string(target.device) + '-' +
+         std::to_string(target.inode_high) + '-' + std::to_string(target.inode) + ".journal";
+}
+
+// Blocks for as long as a living process may need for a copy.
+Error LockExclusively(NativeHandle file) {
+  for (int tries = 0; tries < kMaxLockTries; tries++) {
+    bool granted = false;
+    Error error = TryLock(file, LockMode::kExclusive, &granted);
+    if (!error.ok() || granted) return error;
+    std::this_thread::sleep_for(kLockInterval);
+  }
+  return Error::FromSystem(EBUSY, "flock");
+}
+
+using PieceFunction = std::function<void(const char*, size_t)>;
+
+// Copies [begin, end) of `from` to the same place in `to`, `shift` bytes further on; `to` may be none.
+Error CopyRange(NativeHandle from, uint64_t from_offset, NativeHandle to, uint64_t to_offset,
+                uint64_t size, const PieceFunction& each_piece = {}) {
+  std::vector<char> buffer(std::min<uint64_t>(size, kPiece));
+  while (size > 0) {
+    const size_t wanted = std::min<uint64_t>(size, buffer.size());
+    size_t read = 0;
+    Error error = ReadAt(from, from_offset, buffer.data(), wanted, &read);
+    if (error.ok() && read < wanted) error = Error::FromSystem(EIO, "read");
+    if (!error.ok()) return error;
+    if (each_piece) each_piece(buffer.data(), read);
+    if (to != kNoHandle) error = WriteAt(to, to_offset, buffer.data(), read);
+    if (!error.ok()) return error;
+    from_offset += read;
+    to_offset += read;
+    size -= read;
+  }
+  return {};
+}
+
+// The old contents, kept until the new ones are whole.
+struct Journal {
+  const Directory* directory = nullptr;
+  std::string name;
+  Handle file;
+  FileIdentity identity;
+  JournalHeader header{};
+
+  Error RestoreTo(NativeHandle target) const {
+    Error error = CopyRange(file.get(), sizeof(header), target, 0, header.size);
+    if (error.ok()) error = Truncate(target, header.size);
+    if (error.ok()) error = SetMode(target, header.mode);
+    return error.ok() ? Flush(target, Durability::kFull) : error;
+  }
+
+  Error Remove() const { return RemoveName(*directory, name, identity); }
+};
+
+Error WriteJournal(const Directory& directory, const std::string& name, NativeHandle target,
+                   const FileStatus& status, Journal* journal) {
+  TemporaryFile temporary;
+  Error error = CreateTemporary(directory, kPrivate, &temporary);
+  if (!error.ok()) return error;
+  JournalHeader& header = journal->header;
+  memcpy(header.magic, kMagic, sizeof(kMagic));
+  header.target = status.identity;
+  header.target_born = BirthTime(target);
+  header.name_sum = Crc32(name.data(), name.size());
+  header.size = status.size;
+  header.mode = status.mode & kPermissions;
+  const NativeHandle file = temporary.file.get();
+  error = Reserve(file, sizeof(header) + header.size);
+  if (error.ok()) error = SetMode(file, kPrivate);
+  if (error.ok()) {
+    error =
+        CopyRange(target, 0, file, sizeof(header), header.size, [&](const char* data, size_t size) {
+          header.contents_sum = Crc32(data, size, header.contents_sum);
+        });
+  }
+  header.sum = header.Sum();
+  if (error.ok()) {
+    error = WriteAt(file, 0, reinterpret_cast<const char*>(&header), sizeof(header));
+  }
+  if (error.ok()) error = Flush(file, Durability::kFull);
+  // Held from before the journal can be found until the copy is done: a free one was left by a crash.
+  if (error.ok()) error = LockExclusively(file);
+  FileStatus written;
+  if (error.ok()) error = InspectFile(file, &written);
+  bool published = false;
+  journal->name = JournalName(status.identity);
+  if (error.ok()) error = PublishNew(directory, &temporary, journal->name, &published);
+  if (error.ok() && !published) error = Error::FromSystem(EBUSY, "link");
+  if (error.ok()) error = FlushDirectory(directory);
+  if (!error.ok()) {
+    if (published) static_cast<void>(RemoveName(directory, journal->name, written.identity));
+    DiscardTemporary(directory, &temporary);
+    return error;
+  }
+  journal->directory = &directory;
+  journal->identity = written.identity;
+  journal->file = std::move(temporary.file);
+  return {};
+}
+
+// What is beyond the old end comes first and the end last, so that a failure half way finds the old bytes in place for
+// as long as possible.
+Error Overwrite(const GuardedCopy& copy, NativeHandle target, uint64_t old_size) {
+  const uint64_t common = std::min(copy.size, old_size);
+  Error error = CopyRange(copy.source, common, target, common, copy.size - common);
+  if (error.ok()) error = CopyRange(copy.source, 0, target, 0, common);
+  if (error.ok() && copy.size < old_size) error = Truncate(target, copy.size);
+  if (error.ok() && copy.mode) error = SetMode(target, *copy.mode);
+  return error.ok() ? Flush(target, copy.durability) : error;
+}
+
+Error OpenTarget(const GuardedCopy& copy, Handle* target, FileStatus* status) {
+  Error error = OpenFile(*copy.directory, copy.name, FileAccess::kReadWrite, target, status);
+  if (!error.ok()) return error;
+  // All that was checked by name is checked on the descriptor that is written to.
+  if (!target->valid() || status->identity != copy.expected) {
+    return Error::FromSystem(ESTALE, "open");
+  }
+  if (status->kind != FileKind::kRegular) {
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+  }
+  if (status->link_count != 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
+  error = LockExclusively(target->get());
+  return error.ok() ? InspectFile(target->get(), status) : error;
+}
+
+Error ReplayFrom(const Directory& place, const Directory& directory, const std::string& name,
+                 const FileIdentity& target_identity) {
+  Journal journal;
+  FileStatus status;
+  journal.directory = &place;
+  journal.name = JournalName(target_identity);
+  Error error = OpenFile(place, journal.name, FileAccess::kReadWrite, &journal.file, &status);
+  if (!error.ok() || !journal.file.valid()) return error;
+  journal.identity = status.identity;
+  // Only what we, or the superuser, wrote for ourselves is believed.
+  if (status.kind != FileKind::kRegular || (status.mode & 077U) != 0 ||
+      !IsTrustedOwner(place, status.owner)) {
+    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
+  }
+  error = LockExclusively(journal.file.get());
+  FileStatus now;
+  if (error.ok()) error = InspectName(place, journal.name, &now);
+  if (!error.ok() || now.identity != journal.identity) return error;  // its copy has ended
+
+  size_t read = 0;
+  JournalHeader& header = journal.header;
+  error = ReadAt(journal.file.get(), 0, reinterpret_cast<char*>(&header), sizeof(header), &read);
+  if (!error.ok()) return error;
+  uint32_t sum = 0;
+  const bool whole = read == sizeof(header) && header.IsValid() &&
+                     header.target == target_identity &&
+                     CopyRange(journal.file.get(), sizeof(header), kNoHandle, 0, header.size,
+                               [&](const char* data, size_t size) { sum = Crc32(data, size, sum); })
+                         .ok() &&
+                     sum == header.contents_sum;
+  if (!whole) return Error::Refused(Refusal::kForeignContent, EINVAL, "read");
+  Handle target;
+  error = OpenFile(directory, name, FileAccess::kReadWrite, &target, &status);
+  if (!error.ok() || (target.valid() && status.identity != target_identity)) return error;
+  if (target.valid() && header.IsFor(name, target.get())) {
+    error = LockExclusively(target.get());
+    if (error.ok()) error = journal.RestoreTo(target.get());
+  }
+  return error.ok() ? journal.Remove() : error;
+}
+
+}  // namespace
+
+Error GuardedCopy::Run(TargetState* state) const {
+  *state = TargetState::kOld;
+  Handle target;
+  FileStatus status;
+  Error error = OpenTarget(*this, &target, &status);
+  if (!error.ok()) return error;
+
+  Journal journal;
+  Directory elsewhere;
+  error = WriteJournal(*directory, name, target.get(), status, &journal);
+  if (!error.ok() && !journal_directory.empty()) {
+    error = OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere);
+    if (error.ok()) error = WriteJournal(elsewhere, name, target.get(), status, &journal);
+  }
+  if (!error.ok()) return error;
+
+  if (size > status.size) error = Reserve(target.get(), size);
+  if (!error.ok()) {
+    static_cast<void>(Truncate(target.get(), status.size));
+    static_cast<void>(journal.Remove());
+    return error;
+  }
+  *state = TargetState::kUnknown;
+  error = Overwrite(*this, target.get(), status.size);
+  if (error.ok()) {
+    *state = TargetState::kNew;
+    return journal.Remove();
+  }
+  // The first error is the one to report; without a restoration the journal stays for the next use.
+  if (journal.RestoreTo(target.get()).ok() && journal.Remove().ok())
+    *state = TargetState::kRestored;
+  return error;
+}
+
+Error ReplayJournals(const Directory& directory, const std::string& name,
+                     const std::string& journal_directory) {
+  FileStatus target;
+  Error error = InspectName(directory, name, &target);
+  if (!error.ok() || target.kind != FileKind::kRegular) return error;
+  error = ReplayFrom(directory, directory, name, target.identity);
+  if (!error.ok() || journal_directory.empty()) return error;
+  Directory elsewhere;
+  error = OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere);
+  if (!error.ok()) return WithPath(error, journal_directory);
+  return ReplayFrom(elsewhere, directory, name, target.identity);
+}
+
+bool HasJournal(const Directory& directory, const FileIdentity& target,
+                const std::string& journal_directory) {
+  const std::string name = JournalName(target);
+  FileStatus status;
+  if (InspectName(directory, name, &status).ok() && status.kind != FileKind::kAbsent) return true;
+  Directory elsewhere;
+  return !journal_directory.empty() &&
+         OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere).ok() &&
+         InspectName(elsewhere, name, &status).ok() && status.kind != FileKind::kAbsent;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,111 @@
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "../posix/posix.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr char kAccessList[] = "system.posix_acl_access";
+
+Error CopyAttribute(int from, int to, const char* name) {
+  const ssize_t size = fgetxattr(from, name, nullptr, 0);
+  if (size < 0) return errno == ENODATA ? Error{} : LastError("fgetxattr");
+  std::vector<char> value(static_cast<size_t>(size));
+  const ssize_t read = fgetxattr(from, name, value.data(), value.size());
+  if (read < 0) return LastError("fgetxattr");
+  if (fsetxattr(to, name, value.data(), static_cast<size_t>(read), 0) != 0) {
+    return LastError("fsetxattr");
+  }
+  return {};
+}
+
+}  // namespace
+
+int PreallocateFile(int file, uint64_t size) {
+  return fallocate(file, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size));
+}
+
+int FlushFile(int file, Durability durability) {
+  return durability == Durability::kOrdered ? fdatasync(file) : fsync(file);
+}
+
+Error SetModeOfPath(int directory, uint32_t mode) {
+  // fchmod() does not take a descriptor that was opened with O_PATH; its name in /proc does (open(2)).
+  char path[32];
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", directory);
+  if (chmod(path, static_cast<mode_t>(mode)) != 0) return LastError("chmod");
+  return {};
+}
+
+bool IsMountPoint(const Directory& directory, const std::string& name) {
+  struct statx status;
+  if (syscall(SYS_statx, DescriptorOf(directory), name.c_str(),
+              AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &status) != 0) {
+    return false;
+  }
+  return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+uint64_t BirthTime(NativeHandle file) {
+  struct statx status;
+  if (syscall(SYS_statx, DescriptorOf(file), "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 ||
+      (status.stx_mask & STATX_BTIME) == 0) {
+    return 0;
+  }
+  return static_cast<uint64_t>(status.stx_btime.tv_sec) * 1000000000U + status.stx_btime.tv_nsec;
+}
+
+Error CopyAttributes(NativeHandle from, NativeHandle to) {
+  const int source = DescriptorOf(from);
+  const ssize_t size = flistxattr(source, nullptr, 0);
+  if (size < 0) return errno == ENOTSUP ? Error{} : LastError("flistxattr");
+  std::vector<char> names(static_cast<size_t>(size));
+  const ssize_t length = flistxattr(source, names.data(), names.size());
+  if (length < 0) return LastError("flistxattr");
+  for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
+    // Those of the system are access control lists; those of security modules are set by the module.
+    if (strncmp(name, "system.", 7) == 0 || strncmp(name, "security.", 9) == 0) continue;
+    Error error = CopyAttribute(source, DescriptorOf(to), name);
+    if (!error.ok()) return error;
+  }
+  return {};
+}
+
+Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
+  Error error = CopyAttribute(DescriptorOf(from), DescriptorOf(to), kAccessList);
+  return error.number == ENOTSUP ? Error{} : error;
+}
+
+Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
+                         Directory* directory) {
+  const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC | (follow_links ? 0 : O_NOFOLLOW);
+  Handle handle(RetryOnInterrupt([&] { return openat(parent, name.c_str(), flags); }));
+  if (!handle.valid()) return LastError("open");
+  return DescribeDirectory(std::move(handle), directory);
+}
+
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
+  struct open_how how = {};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  const std::string relative = path.empty() ? "." : path;
+  Handle handle(static_cast<NativeHandle>(RetryOnInterrupt([&] {
+    return syscall(SYS_openat2, DescriptorOf(root), relative.c_str(), &how, sizeof(how));
+  })));
+  if (handle.valid()) return DescribeDirectory(std::move(handle), directory);
+  if (errno == EXDEV) return Error::Refused(Refusal::kOutside, EXDEV, "open");
+  return LastError("open");
+}
+
+}  // namespace holdfast

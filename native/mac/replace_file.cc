@@ -1,0 +1,112 @@
+#include <fcntl.h>
+#include <sys/acl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <vector>
+
+#include "../path.h"
+#include "../posix/posix.h"
+
+namespace holdfast {
+
+int PreallocateFile(int file, uint64_t size) {
+  fstore_t store = {};
+  store.fst_flags = F_ALLOCATEALL;
+  store.fst_posmode = F_PEOFPOSMODE;
+  store.fst_length = static_cast<off_t>(size);
+  return fcntl(file, F_PREALLOCATE, &store) == -1 ? -1 : 0;
+}
+
+int FlushFile(int file, Durability durability) {
+  // fsync() leaves the data in the disk's cache. F_BARRIERFSYNC orders, F_FULLFSYNC empties that cache (fcntl(2)); some
+  // file systems know neither.
+  const int command = durability == Durability::kOrdered ? F_BARRIERFSYNC : F_FULLFSYNC;
+  if (fcntl(file, command) != -1) return 0;
+  return fsync(file);
+}
+
+Error SetModeOfPath(int directory, uint32_t mode) {
+  // fchmod() takes a descriptor that was opened for searching.
+  if (fchmod(directory, static_cast<mode_t>(mode)) != 0) return LastError("fchmod");
+  return {};
+}
+
+bool IsMountPoint(const Directory& directory, const std::string& name) {
+  // Only directories can be mounted over.
+  static_cast<void>(directory);
+  static_cast<void>(name);
+  return false;
+}
+
+uint64_t BirthTime(NativeHandle file) {
+  struct stat status;
+  if (fstat(DescriptorOf(file), &status) != 0) return 0;
+  return static_cast<uint64_t>(status.st_birthtimespec.tv_sec) * 1000000000U +
+         static_cast<uint64_t>(status.st_birthtimespec.tv_nsec);
+}
+
+Error CopyAttributes(NativeHandle from, NativeHandle to) {
+  const int source = DescriptorOf(from);
+  const ssize_t size = flistxattr(source, nullptr, 0, 0);
+  if (size < 0) return errno == ENOTSUP ? Error{} : LastError("flistxattr");
+  std::vector<char> names(static_cast<size_t>(size));
+  const ssize_t length = flistxattr(source, names.data(), names.size(), 0);
+  if (length < 0) return LastError("flistxattr");
+  for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
+    const ssize_t wanted = fgetxattr(source, name, nullptr, 0, 0, 0);
+    if (wanted < 0) return LastError("fgetxattr");
+    std::vector<char> value(static_cast<size_t>(wanted));
+    const ssize_t read = fgetxattr(source, name, value.data(), value.size(), 0, 0);
+    if (read < 0) return LastError("fgetxattr");
+    if (fsetxattr(DescriptorOf(to), name, value.data(), static_cast<size_t>(read), 0, 0) != 0) {
+      return LastError("fsetxattr");
+    }
+  }
+  return {};
+}
+
+Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
+  acl_t list = acl_get_fd_np(DescriptorOf(from), ACL_TYPE_EXTENDED);
+  // A file without a list is ENOENT (acl_get_fd_np(3)).
+  if (list == nullptr) return errno == ENOENT || errno == ENOTSUP ? Error{} : LastError("acl_get");
+  const int result = acl_set_fd_np(DescriptorOf(to), list, ACL_TYPE_EXTENDED);
+  const int number = errno;
+  acl_free(list);
+  return result == 0 ? Error{} : Error::FromSystem(number, "acl_set");
+}
+
+Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
+                         Directory* directory) {
+  const int flags = O_SEARCH | O_DIRECTORY | O_CLOEXEC | (follow_links ? 0 : O_NOFOLLOW);
+  Handle handle(RetryOnInterrupt([&] { return openat(parent, name.c_str(), flags); }));
+  if (!handle.valid()) return LastError("open");
+  return DescribeDirectory(std::move(handle), directory);
+}
+
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
+  // Stricter than has to be: no link is followed at all. O_RESOLVE_BENEATH is there only since macOS 15.4.
+  Handle current(RetryOnInterrupt(
+      [&] { return openat(DescriptorOf(root), ".", O_SEARCH | O_DIRECTORY | O_CLOEXEC); }));
+  if (!current.valid()) return LastError("open");
+  size_t begin = 0;
+  while (begin < path.size()) {
+    size_t end = path.find('/', begin);
+    if (end == std::string::npos) end = path.size();
+    const std::string component = path.substr(begin, end - begin);
+    begin = end + 1;
+    if (component.empty() || component == ".") continue;
+    if (component == "..") return Error::Refused(Refusal::kOutside, EXDEV, "open");
+    Handle next(RetryOnInterrupt([&] {
+      return openat(DescriptorOf(current.get()), component.c_str(),
+                    O_SEARCH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    }));
+    if (!next.valid()) return LastError("open");
+    current = std::move(next);
+  }
+  return DescribeDirectory(std::move(current), directory);
+}
+
+}  // namespace holdfast

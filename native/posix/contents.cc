@@ -1,0 +1,60 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+namespace holdfast {
+
+Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = RetryOnInterrupt([&] {
+      return pread(DescriptorOf(file), buffer + done, size - done,
+                   static_cast<off_t>(offset + done));
+    });
+    if (count < 0) return LastError("read");
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  *read = done;
+  return {};
+}
+
+Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = RetryOnInterrupt([&] {
+      return pwrite(DescriptorOf(file), buffer + done, size - done,
+                    static_cast<off_t>(offset + done));
+    });
+    if (count < 0) return LastError("write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    done += static_cast<size_t>(count);
+  }
+  return {};
+}
+
+Error Truncate(NativeHandle file, uint64_t size) {
+  if (RetryOnInterrupt([&] { return ftruncate(DescriptorOf(file), static_cast<off_t>(size)); }) !=
+      0) {
+    return LastError("ftruncate");
+  }
+  return {};
+}
+
+Error SetMode(NativeHandle file, uint32_t mode) {
+  if (RetryOnInterrupt([&] { return fchmod(DescriptorOf(file), static_cast<mode_t>(mode)); }) !=
+      0) {
+    return LastError("fchmod");
+  }
+  return {};
+}
+
+Error InspectFile(NativeHandle file, FileStatus* status) {
+  struct stat found;
+  if (fstat(DescriptorOf(file), &found) != 0) return LastError("fstat");
+  *status = FileStatusOf(found);
+  return {};
+}
+
+}  // namespace holdfast

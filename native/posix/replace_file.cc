@@ -1,0 +1,73 @@
+// What replacing a file needs besides temporary files.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "posix.h"
+
+namespace holdfast {
+
+Error Reserve(NativeHandle file, uint64_t size) {
+  if (size == 0 ||
+      RetryOnInterrupt([&] { return PreallocateFile(DescriptorOf(file), size); }) == 0) {
+    return {};
+  }
+  if (errno == EOPNOTSUPP || errno == ENOTSUP || errno == ENOSYS || errno == EINVAL) return {};
+  return LastError("fallocate");
+}
+
+Error SetOwner(NativeHandle file, int64_t owner, int64_t group) {
+  if (RetryOnInterrupt([&] {
+        return fchown(DescriptorOf(file), static_cast<uid_t>(owner), static_cast<gid_t>(group));
+      }) != 0) {
+    return LastError("fchown");
+  }
+  return {};
+}
+
+Error Flush(NativeHandle file, Durability durability) {
+  if (durability == Durability::kNone) return {};
+  if (RetryOnInterrupt([&] { return FlushFile(DescriptorOf(file), durability); }) != 0) {
+    return LastError("fsync");
+  }
+  return {};
+}
+
+Error FlushDirectory(const Directory& directory) {
+  // The directory's own descriptor is for searching only, which fsync(2) does not take.
+  Handle handle(RetryOnInterrupt(
+      [&] { return openat(DescriptorOf(directory), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!handle.valid()) return LastError("open");
+  return Flush(handle.get(), Durability::kFull);
+}
+
+Error RemoveName(const Directory& directory, const std::string& name,
+                 const FileIdentity& identity) {
+  FileStatus status;
+  Error error = InspectName(directory, name, &status);
+  if (!error.ok() || status.kind == FileKind::kAbsent || status.identity != identity) return error;
+  if (unlinkat(DescriptorOf(directory), name.c_str(), 0) != 0 && errno != ENOENT) {
+    return LastError("unlink");
+  }
+  return {};
+}
+
+Error SetDirectoryMode(const Directory& directory, uint32_t mode) {
+  return SetModeOfPath(DescriptorOf(directory), mode);
+}
+
+bool IsOwnedByUs(const Directory& directory) {
+  return directory.owner == static_cast<int64_t>(geteuid());
+}
+
+Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t mode,
+                    Directory* directory) {
+  const int descriptor = DescriptorOf(parent);
+  const bool created = mkdirat(descriptor, name.c_str(), static_cast<mode_t>(mode)) == 0;
+  if (!created && errno != EEXIST) return LastError("mkdir");
+  Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!created, directory);
+  if (!error.ok() || !created) return error;
+  return SetDirectoryMode(*directory, mode);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,293 @@
+#include "replace.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "guarded_copy.h"
+#include "path.h"
+
+namespace holdfast {
+
+namespace {
+
+// One huge write in a thread can stall for a tenth of a second and more; pieces do not, and let a cancellation in.
+constexpr size_t kPiece = 512 * 1024;
+constexpr uint32_t kPermissions = 0777;
+constexpr uint32_t kPrivate = 0600;
+
+bool IsDenied(const Error& error) {
+  return error.number == EACCES || error.number == EPERM || error.number == EROFS;
+}
+
+}  // namespace
+
+Replacement::~Replacement() {
+  DiscardTemporary(spooled_ ? journal_directory_ : directory_, &temporary_);
+}
+
+ReplaceError Replacement::Fail(Error error, const char* phase) const {
+  ReplaceError result;
+  result.error = WithPath(std::move(error), request_.path);
+  result.phase = phase;
+  return result;
+}
+
+Error Replacement::FollowAndSplit(std::string* directory) {
+  std::string path = request_.path;
+  if (request_.links == TargetLinkPolicy::kFollow) {
+    Error error = FollowLinks(request_.parents, &path);
+    if (!error.ok()) return error;
+  }
+  *directory = ParentOf(path);
+  name_ = NameOf(path);
+  return {};
+}
+
+Error Replacement::MakeParents(const std::string& directory) {
+  Error error = OpenDirectory(directory, request_.parents, &directory_);
+  if (error.number != ENOENT || !request_.make_directories) return WithPath(error, directory);
+  const std::string parent = ParentOf(directory);
+  if (parent == directory) return WithPath(error, directory);
+  error = MakeParents(parent);
+  if (!error.ok()) return error;
+  Directory made;
+  error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made);
+  if (!error.ok()) return WithPath(error, directory);
+  directory_ = std::move(made);
+  return {};
+}
+
+Error Replacement::OpenParent(const std::string& directory) {
+  Error error = MakeParents(directory);
+  if (!error.ok() || request_.within.empty()) return error;
+  // The path is resolved once more, below the root and never out of it; only what is reached that way is used.
+  Directory root;
+  error = OpenDirectory(request_.within, request_.parents, &root);
+  if (!error.ok()) return WithPath(error, request_.within);
+  const std::string prefix = Join(request_.within, "");
+  if (directory != request_.within && directory.compare(0, prefix.size(), prefix) != 0) {
+    return Error::Refused(Refusal::kOutside, EXDEV, "open", directory);
+  }
+  const std::string below =
+      directory.size() > prefix.size() ? directory.substr(prefix.size()) : std::string();
+  Directory beneath;
+  error = OpenBeneath(root, below, &beneath);
+  if (!error.ok()) return WithPath(error, directory);
+  directory_ = std::move(beneath);
+  return {};
+}
+
+Error Replacement::CheckParent() {
+  if (request_.tighten_directory && IsOwnedByUs(directory_) &&
+      (directory_.mode & kPermissions) != *request_.tighten_directory) {
+    Error error = SetDirectoryMode(directory_, *request_.tighten_directory);
+    if (!error.ok()) return error;
+    directory_.mode = *request_.tighten_directory;
+  }
+  if (request_.require_directory_mode &&
+      (directory_.mode & kPermissions) != *request_.require_directory_mode) {
+    return Error::Refused(Refusal::kDirectoryMode, EPERM, "open");
+  }
+  return {};
+}
+
+Error Replacement::InspectTarget() {
+  Error error = InspectName(directory_, name_, &target_);
+  if (!error.ok()) return error;
+  switch (target_.kind) {
+    case FileKind::kAbsent:
+      return {};
+    case FileKind::kDirectory:
+      return Error::Refused(Refusal::kDirectory, EISDIR, "lstat");
+    case FileKind::kOther:
+      return Error::Refused(Refusal::kNotRegular, EINVAL, "lstat");
+    case FileKind::kLink:
+      if (request_.links == TargetLinkPolicy::kReplace) break;
+      return Error::Refused(Refusal::kLink, ELOOP, "lstat");
+    case FileKind::kRegular:
+      if (target_.link_count <= 1 || request_.split_hard_links) break;
+      return Error::Refused(Refusal::kHardLink, EMLINK, "lstat");
+  }
+  return request_.create_only ? Error::FromSystem(EEXIST, "link") : Error{};
+}
+
+bool Replacement::MayCopy(const Error& error) const {
+  return request_.copy_fallback != CopyFallback::kNever && target_.kind == FileKind::kRegular &&
+         target_.link_count == 1 && !error.ok();
+}
+
+Error Replacement::OpenTemporary() {
+  // With no mode to be set later the file is made as any new file, with the umask's say in it.
+  const bool mode_follows = request_.mode || (request_.keep_mode && TargetExists());
+  Error error = CreateTemporary(directory_, mode_follows ? kPrivate : 0666, &temporary_);
+  if (error.ok() || !IsDenied(error) || !MayCopy(error) || request_.journal_directory.empty()) {
+    return error;
+  }
+  // Nothing can be created beside the target, which may be writable itself.
+  if (!OpenDirectory(request_.journal_directory, ParentPolicy::kTrust, &journal_directory_).ok()) {
+    return error;
+  }
+  spooled_ = true;
+  copy_ = true;
+  return CreateTemporary(journal_directory_, kPrivate, &temporary_);
+}
+
+ReplaceError Replacement::Begin(uint64_t size) {
+  std::string directory;
+  Error error = FollowAndSplit(&directory);
+  if (error.ok()) error = OpenParent(directory);
+  if (error.ok()) error = CheckParent();
+  if (!error.ok()) return Fail(std::move(error), "open");
+  error = ReplayJournals(directory_, name_, request_.journal_directory);
+  if (!error.ok()) return Fail(std::move(error), "replay");
+  error = InspectTarget();
+  if (!error.ok()) return Fail(std::move(error), "inspect");
+  copy_ = TargetExists() &&
+          (request_.copy_fallback == CopyFallback::kAlways ||
+           (request_.copy_fallback == CopyFallback::kAuto && IsMountPoint(directory_, name_)));
+  error = OpenTemporary();
+  if (!error.ok()) return Fail(std::move(error), "create");
+  error = Reserve(temporary_.file.get(), size);
+  return error.ok() ? ReplaceError{} : Fail(std::move(error), "reserve");
+}
+
+ReplaceError Replacement::Write(const char* data, size_t size) {
+  while (size > 0) {
+    if (cancelled_) return {{}, "write", false, false, true, TargetState::kOld};
+    const size_t piece = std::min(size, kPiece);
+    Error error = WriteAt(temporary_.file.get(), written_, data, piece);
+    if (!error.ok()) return Fail(std::move(error), "write");
+    written_ += piece;
+    data += piece;
+    size -= piece;
+  }
+  return {};
+}
+
+Error Replacement::CopyMetadata(ReplaceResult* result) {
+  const NativeHandle file = temporary_.file.get();
+  const bool keep = target_.kind == FileKind::kRegular;
+  Handle old;
+  FileStatus status;
+  if (keep && (request_.keep_attributes || request_.keep_access_list)) {
+    Error error = OpenFile(directory_, name_, FileAccess::kRead, &old, &status);
+    if (!error.ok()) return error;
+  }
+  // The owner first, since changing it clears the set-id bits (chown(2)); the mode last, since a list changes it.
+  if (keep && request_.keep_owner) {
+    Error error = SetOwner(file, target_.owner, target_.group);
+    if (!error.ok()) return error;
+    result->kept_owner = true;
+  }
+  if (old.valid() && request_.keep_attributes) {
+    Error error = CopyAttributes(old.get(), file);
+    if (!error.ok()) return error;
+    result->kept_attributes = true;
+  }
+  if (old.valid() && request_.keep_access_list) {
+    Error error = CopyAccessControlList(old.get(), file);
+    if (!error.ok()) return error;
+    result->kept_access_list = true;
+  }
+  if (request_.mode) return SetMode(file, *request_.mode);
+  if (!keep || !request_.keep_mode) return {};
+  result->kept_mode = true;
+  return SetMode(file, target_.mode & kPermissions);
+}
+
+ReplaceError Replacement::Commit(ReplaceResult* result) {
+  FileStatus status;
+  Error error = InspectFile(temporary_.file.get(), &status);
+  // A short write that the system did not report would otherwise be published.
+  if (error.ok() && status.size != written_) error = Error::FromSystem(EIO, "write");
+  if (!error.ok()) return Fail(std::move(error), "write");
+  if (copy_) return PublishByCopy(result);
+
+  error = CopyMetadata(result);
+  if (!error.ok()) return Fail(std::move(error), "attributes");
+  error = Flush(temporary_.file.get(), request_.durability);
+  if (!error.ok()) return Fail(std::move(error), "flush");
+  return PublishByRename(result);
+}
+
+ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
+  if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
+  if (request_.expected) {
+    FileStatus now;
+    Error error = InspectName(directory_, name_, &now);
+    if (!error.ok()) return Fail(std::move(error), "publish");
+    if (!(VersionOf(now) == *request_.expected)) {
+      return {{}, "publish", false, true, false, TargetState::kOld};
+    }
+  }
+  Error error;
+  if (request_.create_only) {
+    bool published = false;
+    error = PublishNew(directory_, &temporary_, name_, &published);
+    if (error.ok() && !published) error = Error::FromSystem(EEXIST, "link");
+  } else {
+    error = PublishReplacing(directory_, &temporary_, name_);
+  }
+  if (!error.ok()) {
+    // What is mounted, swapped on or otherwise in use can still be written to.
+    if (!request_.create_only && MayCopy(error)) return PublishByCopy(result);
+    return Fail(std::move(error), "publish");
+  }
+  temporary_.name.clear();
+  result->method = ReplaceMethod::kRename;
+
+  FileStatus published;
+  FileStatus now;
+  if (InspectFile(temporary_.file.get(), &published).ok() &&
+      InspectName(directory_, name_, &now).ok()) {
+    result->version = VersionOf(published);
+    result->superseded = now.identity != published.identity;
+  }
+  if (request_.durability == Durability::kFull) {
+    error = FlushDirectory(directory_);
+    if (!error.ok()) {
+      ReplaceError failure = Fail(std::move(error), "directory");
+      failure.published = true;
+      failure.target_state = TargetState::kNew;
+      return failure;
+    }
+    result->durable = true;
+  }
+  return {};
+}
+
+ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
+  if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
+  if (request_.expected && !(VersionOf(target_) == *request_.expected)) {
+    return {{}, "publish", false, true, false, TargetState::kOld};
+  }
+  GuardedCopy copy;
+  copy.directory = &directory_;
+  copy.name = name_;
+  copy.journal_directory = request_.journal_directory;
+  copy.source = temporary_.file.get();
+  copy.size = written_;
+  copy.expected = target_.identity;
+  copy.mode = request_.mode;
+  copy.durability = request_.durability;
+  TargetState state = TargetState::kOld;
+  Error error = copy.Run(&state);
+  if (!error.ok()) {
+    ReplaceError failure = Fail(std::move(error), "copy");
+    failure.published = state == TargetState::kNew;
+    failure.target_state = state;
+    return failure;
+  }
+  result->method = ReplaceMethod::kCopy;
+  FileStatus published;
+  if (InspectName(directory_, name_, &published).ok()) result->version = VersionOf(published);
+  // The file is the same one, so all that hangs on it stays.
+  result->kept_mode = !request_.mode.has_value();
+  result->kept_owner = true;
+  result->kept_attributes = true;
+  result->kept_access_list = true;
+  result->durable = request_.durability == Durability::kFull;
+  return {};
+}
+
+}  // namespace holdfast

@@ -1,0 +1,112 @@
+// Atomic replace: a file gets new contents, or keeps the old ones, whatever happens on the way.
+#ifndef HOLDFAST_REPLACE_H_
+#define HOLDFAST_REPLACE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "platform.h"
+
+namespace holdfast {
+
+enum class TargetLinkPolicy : uint8_t { kRefuse, kFollow, kReplace };
+enum class CopyFallback : uint8_t { kAuto, kNever, kAlways };
+enum class ReplaceMethod : uint8_t { kRename, kCopy };
+
+// What is at the target's path after a replace that failed.
+enum class TargetState : uint8_t { kOld, kNew, kRestored, kUnknown };
+
+struct ReplaceRequest {
+  std::string path;    // absolute
+  std::string within;  // absolute, or empty: the directory that the path must not lead out of
+  TargetLinkPolicy links = TargetLinkPolicy::kRefuse;
+  ParentPolicy parents = ParentPolicy::kTrust;
+  bool split_hard_links = false;
+  bool create_only = false;
+  std::optional<uint32_t> mode;
+  bool keep_mode = false;
+  bool keep_owner = false;
+  bool keep_attributes = false;
+  bool keep_access_list = false;
+  Durability durability = Durability::kOrdered;
+  CopyFallback copy_fallback = CopyFallback::kAuto;
+  std::string journal_directory;  // or empty
+  bool make_directories = false;
+  uint32_t directory_mode = 0777;
+  std::optional<uint32_t> require_directory_mode;
+  std::optional<uint32_t> tighten_directory;
+  // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
+  std::optional<FileVersion> expected;
+};
+
+struct ReplaceResult {
+  ReplaceMethod method = ReplaceMethod::kRename;
+  bool durable = false;
+  bool superseded = false;  // another file is there already
+  bool kept_mode = false;
+  bool kept_owner = false;
+  bool kept_attributes = false;
+  bool kept_access_list = false;
+  FileVersion version;  // of the file that was published
+};
+
+struct ReplaceError {
+  Error error;
+  const char* phase = "";
+  bool published = false;
+  bool conflict = false;  // `expected` was not what was there
+  bool cancelled = false;
+  TargetState target_state = TargetState::kOld;
+
+  bool ok() const { return error.ok() && !conflict && !cancelled; }
+};
+
+// One replace, from its temporary file to the target. Used by one thread at a time; only Cancel() may come from
+// another. What is not committed leaves nothing behind.
+class Replacement {
+ public:
+  explicit Replacement(ReplaceRequest request) : request_(std::move(request)) {}
+  ~Replacement();
+  Replacement(const Replacement&) = delete;
+  Replacement& operator=(const Replacement&) = delete;
+
+  // Finds and checks the target, and opens a temporary file. `size`: how much will be written, 0 when not known.
+  ReplaceError Begin(uint64_t size);
+  ReplaceError Write(const char* data, size_t size);
+  ReplaceError Commit(ReplaceResult* result);
+  // Makes the next step fail, up to the moment of publishing.
+  void Cancel() { cancelled_ = true; }
+
+ private:
+  ReplaceError Fail(Error error, const char* phase) const;
+  Error FollowAndSplit(std::string* directory);
+  Error OpenParent(const std::string& directory);
+  Error MakeParents(const std::string& directory);
+  Error CheckParent();
+  Error InspectTarget();
+  Error OpenTemporary();
+  Error CopyMetadata(ReplaceResult* result);
+  bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
+  bool MayCopy(const Error& error) const;
+  ReplaceError PublishByRename(ReplaceResult* result);
+  ReplaceError PublishByCopy(ReplaceResult* result);
+
+  ReplaceRequest request_;
+  std::atomic<bool> cancelled_{false};
+  Directory directory_;
+  std::string name_;
+  FileStatus target_;
+  // Where the temporary file is: beside the target, or, when nothing can be created there, with the journal.
+  Directory journal_directory_;
+  bool spooled_ = false;
+  bool copy_ = false;
+  TemporaryFile temporary_;
+  uint64_t written_ = 0;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_REPLACE_H_

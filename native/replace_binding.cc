@@ -1,0 +1,263 @@
+#include "replace_binding.h"
+
+#include <string>
+#include <utility>
+
+#include "addon_data.h"
+#include "binding.h"
+#include "read_file.h"
+#include "replace.h"
+
+namespace holdfast {
+
+namespace {
+
+using Napi::CallbackInfo;
+using Napi::Value;
+
+// The steps that one call makes, as src/native.ts sets them.
+enum StepFlag : uint32_t { kBegin = 1, kWrite = 2, kCommit = 4 };
+
+std::string StringOf(const Napi::Object& options, const char* name) {
+  const Value value = options.Get(name);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+bool FlagOf(const Napi::Object& options, const char* name) {
+  return options.Get(name).ToBoolean().Value();
+}
+
+uint32_t NumberOf(const Napi::Object& options, const char* name) {
+  const Value value = options.Get(name);
+  return value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 0;
+}
+
+std::optional<uint32_t> OptionalNumberOf(const Napi::Object& options, const char* name) {
+  if (!options.Get(name).IsNumber()) return std::nullopt;
+  return NumberOf(options, name);
+}
+
+ParentPolicy ParentsOf(const Napi::Object& options) {
+  return FlagOf(options, "refuseParentLinks") ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+}
+
+ReplaceRequest RequestOf(const Napi::Object& options) {
+  ReplaceRequest request;
+  request.path = StringOf(options, "path");
+  request.within = StringOf(options, "within");
+  request.links = static_cast<TargetLinkPolicy>(NumberOf(options, "links"));
+  request.parents = ParentsOf(options);
+  request.split_hard_links = FlagOf(options, "splitHardLinks");
+  request.create_only = FlagOf(options, "createOnly");
+  request.mode = OptionalNumberOf(options, "mode");
+  request.keep_mode = FlagOf(options, "keepMode");
+  request.keep_owner = FlagOf(options, "keepOwner");
+  request.keep_attributes = FlagOf(options, "keepXattr");
+  request.keep_access_list = FlagOf(options, "keepAcl");
+  request.durability = static_cast<Durability>(NumberOf(options, "durability"));
+  request.copy_fallback = static_cast<CopyFallback>(NumberOf(options, "copyFallback"));
+  request.journal_directory = StringOf(options, "journalDir");
+  request.make_directories = FlagOf(options, "recursive");
+  request.directory_mode = NumberOf(options, "dirMode");
+  request.require_directory_mode = OptionalNumberOf(options, "requireDirMode");
+  request.tighten_directory = OptionalNumberOf(options, "tightenDir");
+  if (options.Get("expected").IsString()) {
+    request.expected = VersionOfText(StringOf(options, "expected"));
+  }
+  return request;
+}
+
+Napi::Object ErrorValue(Napi::Env env, const ReplaceError& failure) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ok", failure.ok());
+  object.Set("phase", failure.phase);
+  object.Set("published", failure.published);
+  object.Set("conflict", failure.conflict);
+  object.Set("cancelled", failure.cancelled);
+  object.Set("targetState", static_cast<double>(failure.target_state));
+  object.Set("error", ErrorValueOf(env, failure.error));
+  return object;
+}
+
+Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ok", true);
+  object.Set("method", static_cast<double>(result.method));
+  object.Set("durable", result.durable);
+  object.Set("superseded", result.superseded);
+  object.Set("keptMode", result.kept_mode);
+  object.Set("keptOwner", result.kept_owner);
+  object.Set("keptXattr", result.kept_attributes);
+  object.Set("keptAcl", result.kept_access_list);
+  object.Set("identity", VersionText(result.version));
+  return object;
+}
+
+struct Steps {
+  std::shared_ptr<Replacement> replacement;
+  uint32_t flags = 0;
+  const char* data = nullptr;
+  size_t size = 0;
+  ReplaceError error;
+  ReplaceResult result;
+
+  void Run() {
+    if ((flags & kBegin) != 0) error = replacement->Begin(size);
+    if (error.ok() && (flags & kWrite) != 0) error = replacement->Write(data, size);
+    if (error.ok() && (flags & kCommit) != 0) error = replacement->Commit(&result);
+  }
+
+  Napi::Object ToValue(Napi::Env env) const {
+    return error.ok() ? ResultValue(env, result) : ErrorValue(env, error);
+  }
+};
+
+// Runs steps in libuv's pool: unlike a wait for a lock, writing a file comes to an end by itself.
+class StepsWorker : public Napi::AsyncWorker {
+ public:
+  StepsWorker(Napi::Env env, Steps steps, Napi::Value bytes)
+      : Napi::AsyncWorker(env),
+        steps_(std::move(steps)),
+        deferred_(Napi::Promise::Deferred::New(env)) {
+    // The bytes stay where they are for as long as somebody refers to them.
+    if (bytes.IsObject()) bytes_ = Napi::Persistent(bytes.As<Napi::Object>());
+  }
+  Napi::Promise Promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override { steps_.Run(); }
+  void OnOK() override { deferred_.Resolve(steps_.ToValue(Env())); }
+
+ private:
+  Steps steps_;
+  Napi::ObjectReference bytes_;
+  const Napi::Promise::Deferred deferred_;
+};
+
+// (id, flags, bytes or undefined)
+Steps StepsOf(const CallbackInfo& info) {
+  Steps steps;
+  steps.replacement =
+      AddonData::Of(info.Env())
+          .FindReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  steps.flags = info[1].As<Napi::Number>().Uint32Value();
+  if (info[2].IsTypedArray()) {
+    const auto bytes = info[2].As<Napi::Uint8Array>();
+    steps.data = reinterpret_cast<const char*>(bytes.Data());
+    steps.size = bytes.ByteLength();
+  }
+  return steps;
+}
+
+Value OpenReplacement(const CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(AddonData::Of(info.Env())
+                                                   .AddReplacement(std::make_shared<Replacement>(
+                                                       RequestOf(info[0].As<Napi::Object>())))));
+}
+
+Value ReplaceSteps(const CallbackInfo& info) {
+  auto* worker = new StepsWorker(info.Env(), StepsOf(info), info[2]);
+  const Napi::Promise promise = worker->Promise();
+  worker->Queue();  // and deletes itself afterwards
+  return promise;
+}
+
+Value ReplaceStepsSync(const CallbackInfo& info) {
+  Steps steps = StepsOf(info);
+  steps.Run();
+  return steps.ToValue(info.Env());
+}
+
+Value CancelReplacement(const CallbackInfo& info) {
+  AddonData::Of(info.Env())
+      .FindReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()))
+      ->Cancel();
+  return info.Env().Undefined();
+}
+
+Value CloseReplacement(const CallbackInfo& info) {
+  AddonData::Of(info.Env())
+      .RemoveReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  return info.Env().Undefined();
+}
+
+// ---- Reading ----
+
+struct Reading {
+  ReadRequest request;
+  ReadOutcome outcome;
+  Error error;
+
+  void Run() { error = ReadRegularFile(request, &outcome); }
+
+  Napi::Object ToValue(Napi::Env env) const {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("ok", error.ok());
+    object.Set("exists", outcome.exists);
+    if (!error.ok()) {
+      object.Set("error", ErrorValueOf(env, error));
+    } else if (outcome.exists) {
+      object.Set("identity", VersionText(outcome.version));
+      object.Set("contents",
+                 Napi::Buffer<char>::Copy(env, outcome.contents.data(), outcome.contents.size()));
+    }
+    return object;
+  }
+};
+
+class ReadWorker : public Napi::AsyncWorker {
+ public:
+  ReadWorker(Napi::Env env, Reading reading)
+      : Napi::AsyncWorker(env),
+        reading_(std::move(reading)),
+        deferred_(Napi::Promise::Deferred::New(env)) {}
+  Napi::Promise Promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override { reading_.Run(); }
+  void OnOK() override { deferred_.Resolve(reading_.ToValue(Env())); }
+
+ private:
+  Reading reading_;
+  const Napi::Promise::Deferred deferred_;
+};
+
+Reading ReadingOf(const CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  Reading reading;
+  reading.request.path = StringOf(options, "path");
+  reading.request.follow_links = FlagOf(options, "followLinks");
+  reading.request.parents = ParentsOf(options);
+  reading.request.max_bytes =
+      static_cast<uint64_t>(options.Get("maxBytes").As<Napi::Number>().Int64Value());
+  reading.request.journal_directory = StringOf(options, "journalDir");
+  return reading;
+}
+
+Value ReadFile(const CallbackInfo& info) {
+  auto* worker = new ReadWorker(info.Env(), ReadingOf(info));
+  const Napi::Promise promise = worker->Promise();
+  worker->Queue();
+  return promise;
+}
+
+Value ReadFileSync(const CallbackInfo& info) {
+  Reading reading = ReadingOf(info);
+  reading.Run();
+  return reading.ToValue(info.Env());
+}
+
+}  // namespace
+
+void ExportReplaceFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("openReplacement", Napi::Function::New<OpenReplacement>(env));
+  exports.Set("replaceSteps", Napi::Function::New<ReplaceSteps>(env));
+  exports.Set("replaceStepsSync", Napi::Function::New<ReplaceStepsSync>(env));
+  exports.Set("cancelReplacement", Napi::Function::New<CancelReplacement>(env));
+  exports.Set("closeReplacement", Napi::Function::New<CloseReplacement>(env));
+  exports.Set("readFile", Napi::Function::New<ReadFile>(env));
+  exports.Set("readFileSync", Napi::Function::New<ReadFileSync>(env));
+}
+
+}  // namespace holdfast

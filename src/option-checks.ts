@@ -1,0 +1,117 @@
+/** Checks that options of every verb share; each throws a TypeError or RangeError that names option, rule and value. */
+import { basename, isAbsolute, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const allPermissions = 0o777;
+
+/** Refuses names that `form` does not know; those in `elsewhere` are known to its kin. */
+export function checkNames(
+  form: string,
+  options: unknown,
+  allowed: ReadonlySet<string>,
+  elsewhere: ReadonlySet<string> = allowed,
+): Record<string, unknown> | undefined {
+  if (options === undefined) return undefined;
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be an object, got ${show(options)}`);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (allowed.has(name) || value === undefined) continue;
+    throw new TypeError(
+      elsewhere.has(name)
+        ? `option '${name}' does not apply to ${form}`
+        : `unknown option '${name}'; ${form} knows ${[...allowed].join(', ')}`,
+    );
+  }
+  return options as Record<string, unknown>;
+}
+
+export function oneOf<Choice extends string>(
+  options: Record<string, unknown>,
+  name: string,
+  choices: readonly Choice[],
+): Choice | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  const choice = choices.find((candidate) => candidate === value);
+  if (choice !== undefined) return choice;
+  const list = choices.map((candidate) => `'${candidate}'`).join(' or ');
+  throw new TypeError(`option '${name}' must be ${list}, got ${show(value)}`);
+}
+
+export function flag(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw new TypeError(`option '${name}' must be a boolean, got ${show(value)}`);
+}
+
+export function toTimeout(timeout: unknown, name = 'timeout'): number {
+  if (typeof timeout !== 'number') {
+    throw new TypeError(`option '${name}' must be a number of milliseconds, got ${show(timeout)}`);
+  }
+  if (Number.isNaN(timeout) || timeout < 0) {
+    throw new RangeError(`option '${name}' must be 0 or more milliseconds, got ${show(timeout)}`);
+  }
+  return timeout;
+}
+
+/** Permission bits, among which those of `required` must be. */
+export function toMode(
+  name: string,
+  mode: unknown,
+  required = 0,
+  allowed = allPermissions,
+): number {
+  if (typeof mode !== 'number' || !Number.isInteger(mode)) {
+    throw new TypeError(`option '${name}' must be an integer, got ${show(mode)}`);
+  }
+  if (mode < 0 || mode > allowed || (mode & required) !== required) {
+    const rule = required === 0 ? '' : `with owner read and write `;
+    throw new RangeError(
+      `option '${name}' must be permission bits ${rule}` +
+        `(0o${required.toString(8)} to 0o${allowed.toString(8)}), got 0o${mode.toString(8)}`,
+    );
+  }
+  return mode;
+}
+
+export function toSignal(signal: unknown): AbortSignal {
+  if (signal instanceof AbortSignal) return signal;
+  throw new TypeError(`option 'signal' must be an AbortSignal, got ${show(signal)}`);
+}
+
+export function toPath(name: string, value: unknown): string {
+  const path = value instanceof URL ? fileURLToPath(value) : value;
+  if (typeof path !== 'string') {
+    throw new TypeError(`${name} must be a path (string or file URL), got ${show(value)}`);
+  }
+  if (path === '') throw new TypeError(`${name} must not be empty, got ''`);
+  if (path.includes('\0')) {
+    throw new TypeError(`${name} must not contain a NUL character, got ${show(path)}`);
+  }
+  const absolute = toAbsolute(path);
+  if (basename(absolute) === '') {
+    throw new TypeError(`${name} must name a file or directory in a directory, got ${show(path)}`);
+  }
+  return absolute;
+}
+
+const parentComponent = /(?:^|[\\/])\.\.(?:[\\/]|$)/;
+
+/**
+ * Makes a path absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
+ * keeps its "..", and the kernel resolves it.
+ */
+function toAbsolute(path: string): string {
+  if (!parentComponent.test(path)) return resolve(path);
+  const absolute = isAbsolute(path) ? path : `${process.cwd()}${sep}${path}`;
+  const trimmed = absolute.replace(/[\\/]+$/, '');
+  if (basename(trimmed) !== '..') return trimmed;
+  // A name is needed, and only the resolved path has one.
+  return resolve(trimmed);
+}
+
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (value === null || typeof value !== 'object') return String(value);
+  return Array.isArray(value) ? 'an array' : `an instance of ${value.constructor.name}`;
+}

@@ -1,0 +1,36 @@
+import { toError } from './errors.js';
+import { native, type NativeReading } from './native.js';
+import { toReadRequest, type FileIdentity, type ReadOptions } from './replace-options.js';
+
+export interface FileContents {
+  contents: Buffer;
+  /** For `ifMatch`. */
+  identity: FileIdentity;
+}
+
+/**
+ * Reads a whole regular file; null when it is absent.
+ *
+ * Refuses links (ELOOP) and what is not a regular file (EINVAL) on the open descriptor, and files longer than `maxBytes`
+ * (EFBIG). Never sees half of a replace by holdfast, copies included: one that a crash cut short is made good first.
+ */
+export async function readRegularFile(
+  path: string | URL,
+  options?: ReadOptions,
+): Promise<FileContents | null> {
+  return toContents(await native.readFile(toReadRequest('readRegularFile', path, options)));
+}
+
+/** As {@link readRegularFile}, on this thread. */
+export function readRegularFileSync(
+  path: string | URL,
+  options?: ReadOptions,
+): FileContents | null {
+  return toContents(native.readFileSync(toReadRequest('readRegularFileSync', path, options)));
+}
+
+function toContents(reading: NativeReading): FileContents | null {
+  if (!reading.ok) throw toError(reading.error);
+  if (!reading.exists) return null;
+  return { contents: reading.contents, identity: reading.identity };
+}

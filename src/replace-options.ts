@@ -1,0 +1,189 @@
+import type { FileLock } from './file-lock.js';
+import type { NativeReadOptions, NativeReplaceOptions } from './native.js';
+import {
+  checkNames,
+  flag,
+  oneOf,
+  show,
+  toMode,
+  toPath,
+  toSignal,
+  toTimeout,
+} from './option-checks.js';
+
+/** A file's identity, as `ReplaceResult` and `readRegularFile` tell it: compare it, and look at it no further. */
+export type FileIdentity = string;
+
+/** What the file must be for a compare-and-swap: a known file, known contents, or, as null, absent. */
+export type ExpectedFile = { identity: FileIdentity } | { sha256: string } | null;
+
+export interface ReplaceSyncOptions {
+  /**
+   * Exact permission bits, whatever the umask. Set-id bits are kept only if they are given here.
+   * @default the existing file's; for a new one 0o666 less the umask
+   */
+  mode?: number | undefined;
+  /** Make missing parent directories, with `dirMode`. An existing one is left alone. @default false */
+  recursive?: boolean | undefined;
+  /** Exact permission bits of directories that are made, whatever the umask. @default 0o777 less nothing: give it */
+  dirMode?: number | undefined;
+  /** Refuse (EPERM) unless the parent directory has exactly these permission bits. */
+  requireDirMode?: number | undefined;
+  /** Give the parent directory these permission bits, if it is ours. */
+  tightenDir?: number | undefined;
+  /**
+   * What is on the disk when the call returns. `'none'`: nothing is promised. `'ordered'`: after a loss of power the
+   * file is old or new, never torn. `'full'`: the new contents, and their name, are on the disk.
+   * @default 'ordered'
+   */
+  durability?: 'none' | 'ordered' | 'full' | undefined;
+  /** What the new file takes over from the old one. @default ['mode'] when no mode is given */
+  keep?: readonly ('mode' | 'owner' | 'xattr' | 'acl')[] | undefined;
+  /** A target that is a symbolic link: refuse it (ELOOP), replace what it leads to, or replace the link itself. */
+  links?: 'refuse' | 'follow' | 'replace' | undefined;
+  /** A target with other names: refuse it (EMLINK), or leave the old contents to the other names. */
+  hardLinks?: 'refuse' | 'split' | undefined;
+  /** Links among the directories on the way. @default 'trust' */
+  parents?: 'trust' | 'refuse-links' | undefined;
+  /** The target must be beneath this directory, links on the way included (EXDEV). */
+  within?: string | URL | undefined;
+  /**
+   * Replace only if the file is the expected one, else ECONFLICT. Compared under the lock on the path just before
+   * publishing: atomic among holdfast's users only.
+   */
+  ifMatch?: ExpectedFile | undefined;
+  /** Fail with EEXIST when the file exists. @default false */
+  createOnly?: boolean | undefined;
+  /**
+   * Where nothing can be renamed over the target (a mounted file, a directory that may not be written): write into the
+   * file itself, under a journal.
+   * @default 'auto'
+   */
+  copyFallback?: 'auto' | 'never' | 'always' | undefined;
+  /** Where the journal of a copy goes when the target's directory may not be written. Readers have to name it, too. */
+  journalDir?: string | URL | undefined;
+  /** Milliseconds for retries of what passes by itself; POSIX systems have nothing of the kind. @default 10000, sync 2000 */
+  retry?: number | undefined;
+  /** Fail with ECOMPROMISED when this lock is not held any more just before the replace. */
+  lock?: FileLock | undefined;
+}
+
+export interface ReplaceOptions extends ReplaceSyncOptions {
+  /** Ends the replace, up to the moment of publishing; rejects with `signal.reason` and leaves nothing behind. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ReadOptions {
+  /** Longer files are EFBIG. @default 64 MiB */
+  maxBytes?: number | undefined;
+  /** A link: refuse it (ELOOP), or read what it leads to. @default 'refuse' */
+  links?: 'refuse' | 'follow' | undefined;
+  parents?: 'trust' | 'refuse-links' | undefined;
+  /** As for the replace. */
+  journalDir?: string | URL | undefined;
+}
+
+export interface ReplaceRequest {
+  native: NativeReplaceOptions;
+  ifMatch: ExpectedFile | undefined;
+  lock: FileLock | undefined;
+  signal: AbortSignal | undefined;
+}
+
+const linkPolicies = ['refuse', 'follow', 'replace'] as const;
+const durabilities = ['none', 'ordered', 'full'] as const;
+const copyFallbacks = ['auto', 'never', 'always'] as const;
+const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
+const allPermissions = 0o7777;
+
+const syncNames = [
+  ...['mode', 'recursive', 'dirMode', 'requireDirMode', 'tightenDir', 'durability', 'keep'],
+  ...['links', 'hardLinks', 'parents', 'within', 'ifMatch', 'createOnly', 'copyFallback'],
+  ...['journalDir', 'retry', 'lock'],
+];
+export const replaceOptionNames: ReadonlySet<string> = new Set([...syncNames, 'signal']);
+const syncOptionNames: ReadonlySet<string> = new Set(syncNames);
+const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'journalDir']);
+
+export function toReplaceRequest(form: string, path: unknown, options: unknown): ReplaceRequest {
+  const target = toPath('path', path);
+  const allowed = form.endsWith('Sync') ? syncOptionNames : replaceOptionNames;
+  const given = checkNames(form, options, allowed, replaceOptionNames) ?? {};
+  const keep = toKeep(given.keep);
+  const native: NativeReplaceOptions = {
+    path: target,
+    links: linkPolicies.indexOf(oneOf(given, 'links', linkPolicies) ?? 'refuse'),
+    refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
+    splitHardLinks: oneOf(given, 'hardLinks', ['refuse', 'split']) === 'split',
+    createOnly: flag('createOnly', given.createOnly) ?? false,
+    keepMode: keep?.has('mode') ?? given.mode === undefined,
+    keepOwner: keep?.has('owner') ?? false,
+    keepXattr: keep?.has('xattr') ?? false,
+    keepAcl: keep?.has('acl') ?? false,
+    durability: durabilities.indexOf(oneOf(given, 'durability', durabilities) ?? 'ordered'),
+    copyFallback: copyFallbacks.indexOf(oneOf(given, 'copyFallback', copyFallbacks) ?? 'auto'),
+    recursive: flag('recursive', given.recursive) ?? false,
+    dirMode: given.dirMode === undefined ? 0o777 : toMode('dirMode', given.dirMode),
+  };
+  if (given.mode !== undefined) native.mode = toMode('mode', given.mode, 0, allPermissions);
+  if (given.requireDirMode !== undefined) {
+    native.requireDirMode = toMode('requireDirMode', given.requireDirMode);
+  }
+  if (given.tightenDir !== undefined) native.tightenDir = toMode('tightenDir', given.tightenDir);
+  if (given.within !== undefined) native.within = toPath("option 'within'", given.within);
+  if (given.journalDir !== undefined) {
+    native.journalDir = toPath("option 'journalDir'", given.journalDir);
+  }
+  if (given.retry !== undefined) toTimeout(given.retry, 'retry');
+  return {
+    native,
+    ifMatch: toExpectedFile(given.ifMatch),
+    lock: given.lock as FileLock | undefined,
+    signal: given.signal === undefined ? undefined : toSignal(given.signal),
+  };
+}
+
+export function toReadRequest(form: string, path: unknown, options: unknown): NativeReadOptions {
+  const given = checkNames(form, options, readOptionNames) ?? {};
+  const maxBytes = given.maxBytes ?? 64 * 1024 * 1024;
+  if (typeof maxBytes !== 'number' || !Number.isSafeInteger(maxBytes) || maxBytes < 0) {
+    throw new RangeError(
+      `option 'maxBytes' must be a whole number of 0 or more, got ${show(given.maxBytes)}`,
+    );
+  }
+  return {
+    path: toPath('path', path),
+    followLinks: oneOf(given, 'links', ['refuse', 'follow']) === 'follow',
+    refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
+    maxBytes,
+    ...(given.journalDir === undefined
+      ? {}
+      : { journalDir: toPath("option 'journalDir'", given.journalDir) }),
+  };
+}
+
+function toKeep(keep: unknown): Set<string> | undefined {
+  if (keep === undefined) return undefined;
+  if (!Array.isArray(keep) || !keep.every((item) => keepable.includes(item as 'mode'))) {
+    throw new TypeError(
+      `option 'keep' must be an array of ${keepable.map((item) => `'${item}'`).join(', ')}`,
+    );
+  }
+  return new Set(keep as string[]);
+}
+
+const hexSha256 = /^[0-9a-f]{64}$/i;
+
+function toExpectedFile(expected: unknown): ExpectedFile | undefined {
+  if (expected === undefined || expected === null) return expected;
+  if (typeof expected === 'object') {
+    const { identity, sha256 } = expected as { identity?: unknown; sha256?: unknown };
+    if (typeof identity === 'string' && sha256 === undefined) return { identity };
+    if (typeof sha256 === 'string' && hexSha256.test(sha256) && identity === undefined) {
+      return { sha256: sha256.toLowerCase() };
+    }
+  }
+  throw new TypeError(
+    `option 'ifMatch' must be { identity }, { sha256 } in hexadecimal, or null, got ${show(expected)}`,
+  );
+}

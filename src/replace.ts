@@ -1,0 +1,195 @@
+/** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
+import { createHash } from 'node:crypto';
+import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
+import { HoldfastError, toError } from './errors.js';
+import { lock, lockSync } from './lock.js';
+import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
+import { readRegularFile, readRegularFileSync } from './read-file.js';
+import {
+  toReplaceRequest,
+  type ExpectedFile,
+  type FileIdentity,
+  type ReplaceOptions,
+  type ReplaceRequest,
+  type ReplaceSyncOptions,
+} from './replace-options.js';
+
+export interface ReplaceResult {
+  /** How the file was published: renamed over the old one, or copied into it. */
+  method: 'rename' | 'copy';
+  /** How often publishing was tried. */
+  attempts: number;
+  /** Milliseconds spent waiting between tries. */
+  waitedMs: number;
+  /** Whether the new contents and their name are known to be on the disk (`durability: 'full'`). */
+  durable: boolean;
+  /** What was taken over from the old file. */
+  kept: ('mode' | 'owner' | 'xattr' | 'acl')[];
+  /** The identity of the file that was published. */
+  identity: FileIdentity;
+  /** Whether another file was already in its place when the call returned. */
+  superseded: boolean;
+}
+
+/** What an error of a replace tells besides its code. */
+export interface ReplaceFailure {
+  /** The step that failed. */
+  phase: string;
+  /** Whether the new contents are in place all the same. */
+  published: boolean;
+  /** What is in the target's place now. */
+  targetState: 'old' | 'new' | 'restored' | 'unknown';
+}
+
+const methods = ['rename', 'copy'] as const;
+const targetStates = ['old', 'new', 'restored', 'unknown'] as const;
+const keepNames = ['mode', 'owner', 'xattr', 'acl'] as const;
+const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
+
+/**
+ * Gives the file `path` new contents: all of them, or none.
+ *
+ * The contents go to a temporary file beside the target, which then takes its place in one step. Where that cannot be
+ * done (`copyFallback`), they are copied into the target under a journal. Whatever fails, the old contents and mode stay,
+ * and nothing is left behind; the error says so (`phase`, `published`, `targetState`). The bytes of a Buffer must not be
+ * changed before the promise is settled. A stream is written as it comes, in bounded memory.
+ *
+ * Rejects with the system's error (ENOSPC, EACCES, ENOENT, …), with a refusal (ELOOP, EMLINK, EISDIR, EINVAL, EPERM,
+ * EXDEV), with ECONFLICT (`ifMatch`), ECOMPROMISED (`lock`), the stream's error, or `signal.reason`.
+ */
+export async function replaceFile(
+  path: string | URL,
+  data: Data | DataStream,
+  options?: ReplaceOptions,
+): Promise<ReplaceResult> {
+  const request = toReplaceRequest('replaceFile', path, options);
+  return replace(request, typeof data === 'string' || !isStream(data) ? toBytes(data) : data);
+}
+
+/** As {@link replaceFile}, on this thread; without streams. */
+export function replaceFileSync(
+  path: string | URL,
+  data: Data,
+  options?: ReplaceSyncOptions,
+): ReplaceResult {
+  const request = toReplaceRequest('replaceFileSync', path, options);
+  const bytes = toBytes(data);
+  if (request.ifMatch === undefined) return commitSync(request, bytes);
+  const held = lockSync(path);
+  try {
+    const current = readRegularFileSync(path, readOptions(request));
+    expectMatch(request, request.ifMatch, current);
+    return commitSync(request, bytes);
+  } finally {
+    held.releaseSync();
+  }
+}
+
+/** A checked replace; {@link replaceFile} and `updateFile` come together here. */
+export async function replace(
+  request: ReplaceRequest,
+  data: Uint8Array | DataStream,
+): Promise<ReplaceResult> {
+  request.signal?.throwIfAborted();
+  if (request.ifMatch === undefined) return commit(request, data);
+  const { path } = request.native;
+  const held = await lock(path, { signal: request.signal });
+  try {
+    expectMatch(request, request.ifMatch, await readRegularFile(path, readOptions(request)));
+    return await commit(request, data);
+  } finally {
+    await held.release();
+  }
+}
+
+async function commit(
+  request: ReplaceRequest,
+  data: Uint8Array | DataStream,
+): Promise<ReplaceResult> {
+  const { signal } = request;
+  request.lock?.verify();
+  const id = native.openReplacement(request.native);
+  const onAbort = (): void => {
+    native.cancelReplacement(id);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    if (data instanceof Uint8Array) {
+      return toResult(request, await native.replaceSteps(id, everyStep, data));
+    }
+    toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
+    for await (const chunk of data) {
+      signal?.throwIfAborted();
+      const bytes = toBytes(chunk, 'each chunk of data');
+      toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
+    }
+    request.lock?.verify();
+    return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    native.closeReplacement(id);
+  }
+}
+
+function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
+  request.lock?.verify();
+  const id = native.openReplacement(request.native);
+  try {
+    return toResult(request, native.replaceStepsSync(id, everyStep, bytes));
+  } finally {
+    native.closeReplacement(id);
+  }
+}
+
+function readOptions(request: ReplaceRequest): { journalDir?: string } {
+  const { journalDir } = request.native;
+  return journalDir === undefined ? {} : { journalDir };
+}
+
+/** Compares, and lets the addon compare the identity once more just before it publishes. */
+function expectMatch(
+  request: ReplaceRequest,
+  expected: ExpectedFile,
+  current: { contents: Buffer; identity: FileIdentity } | null,
+): void {
+  request.native.expected = current?.identity ?? '';
+  const matches =
+    expected === null || current === null
+      ? expected === current
+      : 'identity' in expected
+        ? expected.identity === current.identity
+        : expected.sha256 === createHash('sha256').update(current.contents).digest('hex');
+  if (!matches) throw conflict(request);
+}
+
+function conflict(request: ReplaceRequest): Error {
+  const { path } = request.native;
+  const error = new HoldfastError('ECONFLICT', `the file is not the expected one, '${path}'`, {
+    path,
+  });
+  return withFailure(error, { phase: 'publish', published: false, targetState: 'old' });
+}
+
+function withFailure(error: Error, failure: ReplaceFailure): Error {
+  return Object.assign(error, failure);
+}
+
+function toResult(request: ReplaceRequest, outcome: NativeReplaceOutcome): ReplaceResult {
+  if (!outcome.ok) {
+    if (outcome.cancelled) throw request.signal?.reason as Error;
+    if (outcome.conflict) throw conflict(request);
+    const { phase, published } = outcome;
+    const targetState = targetStates[outcome.targetState] ?? 'unknown';
+    throw withFailure(toError(outcome.error), { phase, published, targetState });
+  }
+  const flags = [outcome.keptMode, outcome.keptOwner, outcome.keptXattr, outcome.keptAcl];
+  return {
+    method: methods[outcome.method] ?? 'rename',
+    attempts: 1,
+    waitedMs: 0,
+    durable: outcome.durable,
+    kept: keepNames.filter((_name, index) => flags[index]),
+    identity: outcome.identity,
+    superseded: outcome.superseded,
+  };
+}

@@ -1,0 +1,369 @@
+/** Locked read-modify-write: no update of a shared file is ever lost or torn. */
+import { AsyncResource } from 'node:async_hooks';
+import { toBytes, type Data } from './bytes.js';
+import { HoldfastError } from './errors.js';
+import type { FileLock } from './file-lock.js';
+import { lock, lockSync } from './lock.js';
+import { lockOptionNames, toRequest, type LockOptions } from './options.js';
+import type { LockHolder } from './record.js';
+import { startDeadline, type Deadline } from './deadline.js';
+import { timeoutError } from './waiting-caller.js';
+import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
+import { readRegularFile, readRegularFileSync } from './read-file.js';
+import { replace, replaceFileSync, type ReplaceResult } from './replace.js';
+import {
+  replaceOptionNames,
+  toReplaceRequest,
+  type ReplaceOptions,
+  type ReplaceSyncOptions,
+} from './replace-options.js';
+
+type LockPart = Pick<
+  LockOptions,
+  'session' | 'lockPath' | 'lockFileMode' | 'owners' | 'timeout' | 'onWait'
+>;
+
+type ReplacePart<Options extends ReplaceSyncOptions> = Omit<
+  Options,
+  'ifMatch' | 'lock' | 'createOnly' | 'links'
+>;
+
+export interface UpdateSyncOptions extends LockPart, ReplacePart<ReplaceSyncOptions> {
+  /** A target that is a link: refuse it (ELOOP), or update what it leads to. @default 'refuse' */
+  links?: 'refuse' | 'follow' | undefined;
+  /** Milliseconds that the lock is waited for. @default 30000 */
+  timeout?: number | undefined;
+  /** Longer files are EFBIG. @default 64 MiB */
+  maxBytes?: number | undefined;
+}
+
+export interface UpdateOptions extends UpdateSyncOptions {
+  /** Ends the wait, or takes this change out of the commit, until `fn` has returned. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Gets the current bytes, null when there is no file; returns the new ones, or undefined to leave the file alone. */
+export type UpdateFunction<Result> = (current: Buffer | null) => Result;
+
+const defaultTimeout = 30_000;
+/** A round serves at most so many calls, for at most so long, so that other processes get their turn. */
+const maxCallsInRound = 64;
+const maxRoundMs = 50;
+
+const ownNames = new Set(['maxBytes']);
+const lockNames = new Set(['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait']);
+const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
+
+/**
+ * Changes a file under its lock: takes the lock, reads, calls `fn`, replaces the file by what it returned, releases.
+ *
+ * Resolves with what the file holds afterwards, null when it is absent. Concurrent calls for one file with equal options
+ * share lock and commit: each `fn` sees the result of those before it, and one that throws drops its own change only.
+ * Rejects with what `lock` and `replaceFile` reject with (ETIMEDOUT after 30 seconds by default), with the error of `fn`,
+ * or with ECOMPROMISED when the lock was lost before the commit.
+ */
+export async function updateFile(
+  path: string | URL,
+  fn: UpdateFunction<Data | undefined | PromiseLike<Data | undefined>>,
+  options?: UpdateOptions,
+): Promise<Buffer | null> {
+  const parts = splitOptions('updateFile', path, options);
+  checkFunction('updateFile', fn);
+  parts.signal?.throwIfAborted();
+  return UpdateGroup.join(parts, fn);
+}
+
+/** As {@link updateFile}, on this thread. */
+export function updateFileSync(
+  path: string | URL,
+  fn: UpdateFunction<Data | undefined>,
+  options?: UpdateSyncOptions,
+): Buffer | null {
+  const parts = splitOptions('updateFileSync', path, options);
+  checkFunction('updateFileSync', fn);
+  const held = lockSync(parts.path, parts.lock);
+  try {
+    const current = readRegularFileSync(parts.path, parts.read)?.contents ?? null;
+    const returned = fn(current);
+    if (returned === undefined) return current;
+    const bytes = toBytes(returned, 'what fn returns');
+    replaceFileSync(parts.path, bytes, { ...parts.replace, lock: held });
+    return toBuffer(bytes);
+  } finally {
+    held.releaseSync();
+  }
+}
+
+/** Gets the current value, null when there is no file; returns the new one, or undefined to leave the file alone. */
+export type JsonFunction<Value> = (
+  current: Value | null,
+) => Value | undefined | PromiseLike<Value | undefined>;
+
+/**
+ * {@link updateFile} for a file of JSON: `fn` gets its value, null when there is no file, and returns the new one. A file
+ * that is no JSON is ECORRUPT and left alone.
+ */
+export async function updateJson<Value>(
+  path: string | URL,
+  fn: JsonFunction<Value>,
+  options?: UpdateOptions,
+): Promise<Value | null> {
+  checkFunction('updateJson', fn);
+  const contents = await updateFile(
+    path,
+    async (current) => {
+      const value = await fn(current === null ? null : (parseJson(path, current) as Value));
+      return value === undefined ? undefined : `${JSON.stringify(value, null, 2)}\n`;
+    },
+    options,
+  );
+  return contents === null ? null : (parseJson(path, contents) as Value);
+}
+
+function parseJson(path: string | URL, contents: Buffer): unknown {
+  try {
+    return JSON.parse(contents.toString());
+  } catch (cause) {
+    throw new HoldfastError('ECORRUPT', `the file holds no JSON, '${String(path)}'`, {
+      path: String(path),
+      cause,
+    });
+  }
+}
+
+interface UpdateParts {
+  path: string;
+  lock: LockOptions;
+  read: { maxBytes?: number; journalDir?: string | URL; links?: 'refuse' | 'follow' };
+  replace: ReplaceOptions;
+  signal: AbortSignal | undefined;
+  timeout: number;
+  /** Equal for calls that may share a commit. */
+  key: string;
+}
+
+function splitOptions(form: string, path: unknown, options: unknown): UpdateParts {
+  const names = [...replaceOptionNames, ...lockNames, ...ownNames].filter(
+    (name) => !notForUpdate.has(name) && !(form.endsWith('Sync') && name === 'signal'),
+  );
+  const allowed = new Set(names);
+  const given = checkNames(form, options, allowed, new Set([...allowed, ...lockOptionNames])) ?? {};
+  const pick = (wanted: ReadonlySet<string>): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(given).filter(([name]) => wanted.has(name)));
+  const target = toPath('path', path);
+  const signal = given.signal === undefined ? undefined : toSignal(given.signal);
+  const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
+  const replaceOptions = pick(replaceOptionNames);
+  delete replaceOptions.signal;
+  // Checked here, so that a mistake shows before anything is locked.
+  toReplaceRequest('replaceFile', target, replaceOptions);
+  return {
+    path: target,
+    lock: { timeout, ...pick(new Set([...lockNames, 'links', 'parents'])) },
+    read: pick(new Set(['maxBytes', 'journalDir', 'links', 'parents'])),
+    replace: replaceOptions,
+    signal,
+    timeout,
+    key: keyOfOptions(target, given),
+  };
+}
+
+function keyOfOptions(path: string, given: Record<string, unknown>): string {
+  const entries = Object.entries(given)
+    .filter(([name, value]) => value !== undefined && name !== 'signal' && name !== 'onWait')
+    .sort(([one], [other]) => (one < other ? -1 : 1));
+  return JSON.stringify([path, entries]);
+}
+
+function checkFunction(form: string, fn: unknown): void {
+  if (typeof fn !== 'function') {
+    throw new TypeError(`fn of ${form} must be a function, got ${show(fn)}`);
+  }
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+type AnyUpdate = UpdateFunction<Data | undefined | PromiseLike<Data | undefined>>;
+
+interface DeadlineOptions {
+  timeout: number;
+  error: () => Error;
+}
+
+/** One call of `updateFile`, which keeps its caller's asynchronous context. */
+class UpdateCall extends AsyncResource {
+  readonly fn: AnyUpdate;
+  readonly signal: AbortSignal | undefined;
+  readonly promise: Promise<Buffer | null>;
+  readonly #timer: Deadline;
+  #settled = false;
+  #resolve!: (contents: Buffer | null) => void;
+  #reject!: (error: unknown) => void;
+  readonly #onAbort = (): void => {
+    this.fail(this.signal?.reason);
+  };
+
+  constructor(fn: AnyUpdate, signal: AbortSignal | undefined, onTimeout: DeadlineOptions) {
+    super('HoldfastUpdate');
+    this.fn = fn;
+    this.signal = signal;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#timer = startDeadline(onTimeout.timeout, () => {
+      this.fail(onTimeout.error());
+    });
+  }
+
+  /** Whether the call has neither failed nor succeeded yet. */
+  isPending(): boolean {
+    return !this.#settled;
+  }
+
+  async run(current: Buffer | null): Promise<Data | undefined> {
+    this.#timer.stop();
+    return this.runInAsyncScope(this.fn, undefined, current);
+  }
+
+  /** From here on it is too late for an abort: the change is part of the commit. */
+  enterCommit(): void {
+    this.signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  succeed(contents: Buffer | null): void {
+    this.#settle();
+    this.#resolve(contents);
+  }
+
+  fail(error: unknown): void {
+    this.#settle();
+    this.#reject(error);
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    this.#timer.stop();
+    this.enterCommit();
+  }
+}
+
+/** The calls of this thread for one file with equal options: they share rounds of lock, read, calls and commit. */
+class UpdateGroup {
+  static readonly #groups = new Map<string, UpdateGroup>();
+
+  readonly #parts: UpdateParts;
+  readonly #calls: UpdateCall[] = [];
+  /** Who was last seen in the way. */
+  #holder: LockHolder | null = null;
+
+  private constructor(parts: UpdateParts) {
+    this.#parts = parts;
+  }
+
+  static join(parts: UpdateParts, fn: AnyUpdate): Promise<Buffer | null> {
+    const existing = UpdateGroup.#groups.get(parts.key);
+    const group = existing ?? new UpdateGroup(parts);
+    const call = new UpdateCall(fn, parts.signal, {
+      // One try is the lock's own affair.
+      timeout: parts.timeout === 0 ? Infinity : parts.timeout,
+      error: () => timeoutError(toRequest('lock', parts.path, parts.lock), group.#holder),
+    });
+    group.#calls.push(call);
+    if (existing === undefined) {
+      UpdateGroup.#groups.set(parts.key, group);
+      void group.#serve();
+    }
+    return call.promise;
+  }
+
+  async #serve(): Promise<void> {
+    while (this.#dropSettled()) await this.#round();
+    UpdateGroup.#groups.delete(this.#parts.key);
+  }
+
+  /** Whether anybody is left. */
+  #dropSettled(): boolean {
+    while (this.#calls[0]?.isPending() === false) this.#calls.shift();
+    return this.#calls.length > 0;
+  }
+
+  async #round(): Promise<void> {
+    const { path } = this.#parts;
+    const committed: UpdateCall[] = [];
+    try {
+      const held = await this.#lock();
+      if (held === null) return;
+      try {
+        const before = (await readRegularFile(path, this.#parts.read))?.contents ?? null;
+        const after = await this.#callAll(before, committed);
+        if (after !== before) await this.#commit(after, held);
+        else held.verify();
+        for (const call of committed) call.succeed(after);
+      } finally {
+        await held.release();
+      }
+    } catch (error) {
+      // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
+      const failed = committed.length > 0 ? committed : this.#calls.splice(0);
+      for (const call of failed) if (call.isPending()) call.fail(error);
+    }
+  }
+
+  /** Waits for the lock as long as somebody here does; null when nobody does any more. */
+  async #lock(): Promise<FileLock | null> {
+    const controller = new AbortController();
+    const stopIfAlone = (): void => {
+      if (!this.#calls.some((call) => call.isPending())) controller.abort();
+    };
+    for (const call of this.#calls) call.promise.then(stopIfAlone, stopIfAlone);
+    const { timeout, path } = this.#parts;
+    try {
+      return await lock(path, {
+        ...this.#parts.lock,
+        timeout: timeout === 0 ? 0 : Infinity,
+        signal: controller.signal,
+        onWait: (wait) => {
+          this.#holder = wait.holder;
+          this.#parts.lock.onWait?.(wait);
+        },
+      });
+    } catch (error) {
+      if (controller.signal.aborted) return null;
+      throw error;
+    }
+  }
+
+  async #callAll(before: Buffer | null, committed: UpdateCall[]): Promise<Buffer | null> {
+    const startedAt = performance.now();
+    let current = before;
+    while (
+      committed.length < maxCallsInRound &&
+      (committed.length === 0 || performance.now() - startedAt < maxRoundMs)
+    ) {
+      const call = this.#calls.shift();
+      if (call === undefined) break;
+      if (!call.isPending()) continue;
+      try {
+        const returned = await call.run(current);
+        if (!call.isPending()) continue;
+        call.enterCommit();
+        if (returned !== undefined) current = toBuffer(toBytes(returned, 'what fn returns'));
+        committed.push(call);
+      } catch (error) {
+        if (call.isPending()) call.fail(error);
+      }
+    }
+    return current;
+  }
+
+  async #commit(contents: Buffer | null, held: FileLock): Promise<ReplaceResult | null> {
+    if (contents === null) return null;
+    const request = toReplaceRequest('replaceFile', this.#parts.path, this.#parts.replace);
+    request.lock = held;
+    return replace(request, contents);
+  }
+}
