@@ -109,10 +109,9 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
       *identity = status.identity;
       return CheckOpenFile(request, directory, status);
     }
-    Record first;
-    first.token = FirstToken();
-    RecordBlock block;
-    EncodeRecord(first, &block);
+    // Room for the record, but none yet: the first token must be as late as the first grant. One from now could come
+    // after that of another lock file, which had this name and lost it before ours gets it.
+    const RecordBlock block{};
     error = CreateLockFile(directory, name, request.file_mode, block.data(), block.size());
     if (!error.ok()) return error;
   }
