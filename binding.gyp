@@ -7,6 +7,7 @@
       'sources': [
         'native/addon.cc',
         'native/addon_data.cc',
+        'native/attempt.cc',
         'native/binding.cc',
         'native/checksum.cc',
         'native/environment.cc',

@@ -1,15 +1,42 @@
 #include <napi.h>
 
+#include <memory>
+#include <vector>
+
+#include "addon_data.h"
 #include "binding.h"
 #include "platform.h"
 #include "replace_binding.h"
 
 namespace {
 
+using holdfast::AddonData;
+
+// Everything of one environment: it lives as long as that does.
+struct Instances {
+  std::vector<std::unique_ptr<AddonData>> all;
+};
+
+void CloseData(void* data) { static_cast<AddonData*>(data)->Close(); }
+
+// (result, host, deliver): a fresh object with every function, for one copy of the package.
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto data = std::make_unique<AddonData>(env, info[0].As<Napi::Float64Array>(),
+                                          info[1].As<Napi::String>().Utf8Value(),
+                                          info[2].As<Napi::Function>());
+  napi_add_env_cleanup_hook(env, CloseData, data.get());
+  Napi::Object functions = Napi::Object::New(env);
+  holdfast::ExportLockFunctions(functions, data.get());
+  holdfast::ExportReplaceFunctions(functions, data.get());
+  env.GetInstanceData<Instances>()->all.push_back(std::move(data));
+  return functions;
+}
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   holdfast::PinLibrary();
-  holdfast::ExportFunctions(env, exports);
-  holdfast::ExportReplaceFunctions(env, exports);
+  env.SetInstanceData(new Instances);
+  exports.Set("open", Napi::Function::New<Open>(env));
   return exports;
 }
 

@@ -29,7 +29,8 @@ class Mailbox {
   std::vector<Environment::Id> ids_;
 };
 
-// What the addon keeps for one JavaScript environment.
+// What the addon keeps for one copy of the package in one JavaScript environment. There may be several, when a test runner
+// or a bundler loads the package more than once: each has ids of its own.
 class AddonData {
  public:
   // `result` is filled by each call that has numbers to return; `deliver` is called with (id, outcome).
@@ -39,7 +40,10 @@ class AddonData {
   AddonData(const AddonData&) = delete;
   AddonData& operator=(const AddonData&) = delete;
 
-  static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+  // That of the function being called.
+  static AddonData& Of(const Napi::CallbackInfo& info) {
+    return *static_cast<AddonData*>(info.Data());
+  }
 
   Environment& environment() { return *environment_; }
 

@@ -17,7 +17,6 @@ using Napi::Value;
 // The bits of the third argument of acquire() and its kin, as src/native.ts sets them.
 enum RequestFlag : uint32_t {
   kSharedFlag = 1,
-  kFollowLinksFlag = 2,
   kRefuseParentLinksFlag = 4,
   kAnyOwnerFlag = 8,
   kMayBlockFlag = 16,
@@ -25,9 +24,7 @@ enum RequestFlag : uint32_t {
   kKeepFileFlag = 64,
 };
 
-Environment& EnvironmentOf(const CallbackInfo& info) {
-  return AddonData::Of(info.Env()).environment();
-}
+Environment& EnvironmentOf(const CallbackInfo& info) { return AddonData::Of(info).environment(); }
 
 std::string StringAt(const CallbackInfo& info, size_t index) {
   return info[index].IsString() ? info[index].As<Napi::String>().Utf8Value() : std::string();
@@ -42,14 +39,13 @@ Environment::Id IdAt(const CallbackInfo& info, size_t index) {
 }
 
 // (target, lockPath, flags, fileMode, sessionId, sessionHash)
-Environment::AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
+AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
   const uint32_t flags = NumberAt(info, 2);
-  Environment::AcquireOptions options;
+  AcquireOptions options;
   LockRequest& request = options.request;
   request.target = StringAt(info, 0);
   request.lock_path = StringAt(info, 1);
   request.mode = (flags & kSharedFlag) != 0 ? LockMode::kShared : LockMode::kExclusive;
-  request.follow_links = (flags & kFollowLinksFlag) != 0;
   request.parents =
       (flags & kRefuseParentLinksFlag) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   request.trust_any_owner = (flags & kAnyOwnerFlag) != 0;
@@ -63,7 +59,7 @@ Environment::AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
 }
 
 Value OutcomeValue(const CallbackInfo& info, Outcome outcome) {
-  const Outcome reported = AddonData::Of(info.Env()).Report(outcome);
+  const Outcome reported = AddonData::Of(info).Report(outcome);
   return Napi::Number::New(info.Env(), static_cast<double>(reported));
 }
 
@@ -115,12 +111,20 @@ Value ReleaseToHeirs(const CallbackInfo& info) {
 }
 
 Value StartRelease(const CallbackInfo& info) {
-  return IdValue(info, EnvironmentOf(info).StartRelease(IdAt(info, 0)));
+  return IdValue(info, EnvironmentOf(info).StartRelease(IdAt(info, 0), false));
+}
+
+Value StartGiveBack(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartRelease(IdAt(info, 0), true));
 }
 
 Value Verify(const CallbackInfo& info) {
   return Napi::Number::New(info.Env(),
                            static_cast<double>(EnvironmentOf(info).Verify(IdAt(info, 0))));
+}
+
+Value StartVerify(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartVerify(IdAt(info, 0)));
 }
 
 Value DescriptorOf(const CallbackInfo& info) {
@@ -189,7 +193,7 @@ Value SetQueued(const CallbackInfo& info) {
 }
 
 Value SetReferenced(const CallbackInfo& info) {
-  AddonData::Of(info.Env()).SetReferenced(info[0].As<Napi::Boolean>());
+  AddonData::Of(info).SetReferenced(info[0].As<Napi::Boolean>());
   return info.Env().Undefined();
 }
 
@@ -197,10 +201,6 @@ Value SetReferenced(const CallbackInfo& info) {
 
 Value LastKey(const CallbackInfo& info) {
   return Napi::String::New(info.Env(), EnvironmentOf(info).result_key());
-}
-
-Value LastPath(const CallbackInfo& info) {
-  return Napi::String::New(info.Env(), EnvironmentOf(info).result_path());
 }
 
 Value LastError(const CallbackInfo& info) {
@@ -236,18 +236,6 @@ Value ParseRecord(const CallbackInfo& info) {
                                               block.ByteLength(), NumberAt(info, 1)));
 }
 
-void CloseData(void* data) { static_cast<AddonData*>(data)->Close(); }
-
-// (result, host, deliver)
-Value Initialize(const CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  auto data = std::make_unique<AddonData>(env, info[0].As<Napi::Float64Array>(), StringAt(info, 1),
-                                          info[2].As<Napi::Function>());
-  napi_add_env_cleanup_hook(env, CloseData, data.get());
-  env.SetInstanceData(data.release());
-  return env.Undefined();
-}
-
 }  // namespace
 
 Napi::Object ErrorValueOf(Napi::Env env, const Error& error) {
@@ -277,36 +265,36 @@ FileVersion VersionOfText(const std::string& text) {
   return fields == 5 ? version : FileVersion{};
 }
 
-void ExportFunctions(Napi::Env env, Napi::Object exports) {
-  exports.Set("initialize", Napi::Function::New<Initialize>(env));
-  exports.Set("acquire", Napi::Function::New<Acquire>(env));
-  exports.Set("startAcquire", Napi::Function::New<StartAcquire>(env));
-  exports.Set("startTouch", Napi::Function::New<StartTouch>(env));
-  exports.Set("startInspect", Napi::Function::New<StartInspect>(env));
-  exports.Set("release", Napi::Function::New<Release>(env));
-  exports.Set("releaseToHeirs", Napi::Function::New<ReleaseToHeirs>(env));
-  exports.Set("startRelease", Napi::Function::New<StartRelease>(env));
-  exports.Set("verify", Napi::Function::New<Verify>(env));
-  exports.Set("descriptorOf", Napi::Function::New<DescriptorOf>(env));
-  exports.Set("previousOf", Napi::Function::New<PreviousOf>(env));
-  exports.Set("startWait", Napi::Function::New<StartWait>(env));
-  exports.Set("awaitWait", Napi::Function::New<AwaitWait>(env));
-  exports.Set("complete", Napi::Function::New<Complete>(env));
-  exports.Set("startComplete", Napi::Function::New<StartComplete>(env));
-  exports.Set("cancel", Napi::Function::New<Cancel>(env));
-  exports.Set("interruptCancelled", Napi::Function::New<InterruptCancelled>(env));
-  exports.Set("isWaitInPlace", Napi::Function::New<IsWaitInPlace>(env));
-  exports.Set("conflictsWithHeld", Napi::Function::New<ConflictsWithHeld>(env));
-  exports.Set("holderOf", Napi::Function::New<HolderOf>(env));
-  exports.Set("keyOf", Napi::Function::New<KeyOf>(env));
-  exports.Set("setQueued", Napi::Function::New<SetQueued>(env));
-  exports.Set("setReferenced", Napi::Function::New<SetReferenced>(env));
-  exports.Set("lastKey", Napi::Function::New<LastKey>(env));
-  exports.Set("lastPath", Napi::Function::New<LastPath>(env));
-  exports.Set("lastError", Napi::Function::New<LastError>(env));
-  exports.Set("lastInspection", Napi::Function::New<LastInspection>(env));
-  exports.Set("startToken", Napi::Function::New<StartToken>(env));
-  exports.Set("parseRecord", Napi::Function::New<ParseRecord>(env));
+void ExportLockFunctions(Napi::Object exports, AddonData* data) {
+  Export<Acquire>(exports, "acquire", data);
+  Export<StartAcquire>(exports, "startAcquire", data);
+  Export<StartTouch>(exports, "startTouch", data);
+  Export<StartInspect>(exports, "startInspect", data);
+  Export<Release>(exports, "release", data);
+  Export<ReleaseToHeirs>(exports, "releaseToHeirs", data);
+  Export<StartRelease>(exports, "startRelease", data);
+  Export<StartGiveBack>(exports, "startGiveBack", data);
+  Export<Verify>(exports, "verify", data);
+  Export<StartVerify>(exports, "startVerify", data);
+  Export<DescriptorOf>(exports, "descriptorOf", data);
+  Export<PreviousOf>(exports, "previousOf", data);
+  Export<StartWait>(exports, "startWait", data);
+  Export<AwaitWait>(exports, "awaitWait", data);
+  Export<Complete>(exports, "complete", data);
+  Export<StartComplete>(exports, "startComplete", data);
+  Export<Cancel>(exports, "cancel", data);
+  Export<InterruptCancelled>(exports, "interruptCancelled", data);
+  Export<IsWaitInPlace>(exports, "isWaitInPlace", data);
+  Export<ConflictsWithHeld>(exports, "conflictsWithHeld", data);
+  Export<HolderOf>(exports, "holderOf", data);
+  Export<KeyOf>(exports, "keyOf", data);
+  Export<SetQueued>(exports, "setQueued", data);
+  Export<SetReferenced>(exports, "setReferenced", data);
+  Export<LastKey>(exports, "lastKey", data);
+  Export<LastError>(exports, "lastError", data);
+  Export<LastInspection>(exports, "lastInspection", data);
+  Export<StartToken>(exports, "startToken", data);
+  Export<ParseRecord>(exports, "parseRecord", data);
 }
 
 }  // namespace holdfast

@@ -7,9 +7,16 @@
 
 namespace holdfast {
 
-// Puts every function that src/native.ts calls into `exports`. They trust their caller: what a user passes was checked
-// in TypeScript.
-void ExportFunctions(Napi::Env env, Napi::Object exports);
+class AddonData;
+
+// Puts the functions for locks that src/native.ts calls into `exports`, working on `data`. They trust their caller: what
+// a user passes was checked in TypeScript.
+void ExportLockFunctions(Napi::Object exports, AddonData* data);
+
+template <Napi::Value (*callback)(const Napi::CallbackInfo&)>
+void Export(Napi::Object exports, const char* name, AddonData* data) {
+  exports.Set(name, Napi::Function::New<callback>(exports.Env(), name, data));
+}
 
 // An Error as src/errors.ts takes it.
 Napi::Object ErrorValueOf(Napi::Env env, const Error& error);

@@ -3,35 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "path.h"
+
 namespace holdfast {
 
 namespace {
-
-constexpr int kMaxRounds = 100;
-
-Attempt Failure(Error error) {
-  Attempt attempt;
-  attempt.error = std::move(error);
-  return attempt;
-}
-
-Attempt Without(Outcome outcome) {
-  Attempt attempt;
-  attempt.outcome = outcome;
-  return attempt;
-}
-
-Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous) {
-  Attempt attempt;
-  attempt.outcome = Outcome::kGranted;
-  attempt.path = file.location.path;
-  attempt.held.token = claim.token;
-  attempt.held.ttl = claim.ttl;
-  attempt.held.epoch = claim.epoch;
-  attempt.held.previous = std::move(previous);
-  attempt.held.file = std::move(file);
-  return attempt;
-}
 
 bool Conflicts(LockMode one, LockMode other) {
   return one == LockMode::kExclusive || other == LockMode::kExclusive;
@@ -48,7 +24,9 @@ class Environment::Job : public Work {
   Job& operator=(const Job&) = delete;
   // An outcome that nobody fetched is a lock that nobody would release.
   ~Job() override {
-    if (attempt_.held.file.file.valid()) static_cast<void>(Leave(std::move(attempt_.held)));
+    if (attempt_.held.file.file.valid()) {
+      static_cast<void>(GiveBackUntold(attempt_.held));
+    }
   }
 
   void Run() override {
@@ -96,72 +74,6 @@ Record Environment::ClaimFor(const std::string& session_id, const std::string& s
   return claim;
 }
 
-Attempt Environment::Try(const AcquireOptions& options, FileSystems* file_systems,
-                         const KeySet& queued, Record* claim) {
-  const LockRequest& request = options.request;
-  if (!options.may_block && !file_systems->HasSeen(DirectoryOf(request))) {
-    return Without(Outcome::kUnseen);
-  }
-  LockLocation location;
-  Error error = Locate(request, &location);
-  if (!error.ok()) return Failure(std::move(error));
-  FileSystemClass kind = FileSystemClass::kUnknown;
-  if (options.may_block) {
-    error = file_systems->Classify(location.directory, &kind);
-    if (!error.ok()) return Failure(std::move(error));
-  } else if (!file_systems->Find(location.directory, &kind)) {
-    return Without(Outcome::kUnseen);  // something was mounted here since
-  }
-  if (kind != FileSystemClass::kLocal && !options.may_block) return Without(Outcome::kRemote);
-  if (!options.overtake && !queued.empty()) {
-    Attempt attempt = Without(Outcome::kQueued);
-    attempt.key = KeyOf(location);
-    attempt.path = location.path;
-    if (queued.count(attempt.key) != 0) return attempt;
-  }
-
-  for (int round = 0; round < kMaxRounds; round++) {
-    LockFile file;
-    error = OpenChecked(request, &location, &file);
-    if (!error.ok()) return Failure(std::move(error));
-    file.file_system = kind;
-    bool granted = false;
-    error = TryLock(file.file.get(), file.mode, &granted);
-    if (!error.ok()) {
-      error.path = file.location.path;
-      return Failure(std::move(error));
-    }
-    if (!granted) {
-      DecodedRecord holder;
-      if (ReadHolder(file.file.get(), &holder).ok() && holder.state == RecordState::kForeign) {
-        return Failure(
-            Error::Refused(Refusal::kForeignContent, EINVAL, "read", file.location.path));
-      }
-      Attempt attempt = Without(Outcome::kBusy);
-      attempt.key = KeyOf(file.location);
-      attempt.path = file.location.path;
-      attempt.busy = std::move(file);
-      return attempt;
-    }
-    DecodedRecord previous;
-    bool stale = false;
-    error = Enter(file, claim, &previous, &stale);
-    if (!error.ok()) return Failure(std::move(error));
-    if (!stale) return Granted(std::move(file), *claim, std::move(previous));
-    location = std::move(file.location);
-  }
-  return Failure(Error::FromSystem(ESTALE, "flock", location.path));
-}
-
-Attempt Environment::CompleteGrant(LockFile file, Record claim) {
-  DecodedRecord previous;
-  bool stale = false;
-  Error error = Enter(file, &claim, &previous, &stale);
-  if (!error.ok()) return Failure(std::move(error));
-  if (stale) return Without(Outcome::kStale);
-  return Granted(std::move(file), claim, std::move(previous));
-}
-
 Outcome Environment::Fail(Error error) {
   last_error_ = std::move(error);
   return Outcome::kFailed;
@@ -170,11 +82,10 @@ Outcome Environment::Fail(Error error) {
 Outcome Environment::Accept(Attempt attempt, bool keep_file) {
   result_id_ = 0;
   result_key_ = std::move(attempt.key);
-  result_path_ = std::move(attempt.path);
   result_inspection_ = std::move(attempt.inspection);
   if (attempt.outcome == Outcome::kGranted && attempt.held.file.file.valid()) {
     result_id_ = ++last_id_;
-    held_.emplace(result_id_, std::move(attempt.held));
+    held_.emplace(result_id_, std::make_shared<HeldLock>(std::move(attempt.held)));
   } else if (attempt.outcome == Outcome::kBusy && keep_file) {
     result_id_ = ++last_id_;
     kept_.emplace(result_id_, std::move(attempt.busy));
@@ -186,10 +97,10 @@ Outcome Environment::Accept(Attempt attempt, bool keep_file) {
 
 Outcome Environment::Acquire(const AcquireOptions& options) {
   if (options.session_id.empty()) {
-    return Accept(Try(options, file_systems_.get(), queued_, &self_), options.keep_file);
+    return Accept(TryAcquire(options, file_systems_.get(), queued_, &self_), options.keep_file);
   }
   Record claim = ClaimFor(options.session_id, options.session_hash);
-  return Accept(Try(options, file_systems_.get(), queued_, &claim), options.keep_file);
+  return Accept(TryAcquire(options, file_systems_.get(), queued_, &claim), options.keep_file);
 }
 
 Environment::Id Environment::StartAcquire(AcquireOptions options) {
@@ -198,26 +109,21 @@ Environment::Id Environment::StartAcquire(AcquireOptions options) {
   return StartJob(
       [options, claim, file_systems = file_systems_] {
         Record own_claim = claim;
-        return Try(options, file_systems.get(), {}, &own_claim);
+        return TryAcquire(options, file_systems.get(), {}, &own_claim);
       },
       options.keep_file);
 }
 
 Environment::Id Environment::StartTouch(const LockRequest& request) {
   return StartJob([request, file_systems = file_systems_] {
-    LockLocation location;
-    FileSystemClass kind = FileSystemClass::kUnknown;
-    Error error = Locate(request, &location);
-    if (error.ok()) error = file_systems->Classify(location.directory, &kind);
-    if (!error.ok()) return Failure(std::move(error));
-    file_systems->MarkSeen(DirectoryOf(request));
-    return Without(Outcome::kGranted);
+    Error error = Touch(request, file_systems.get());
+    return error.ok() ? Attempt::Of(Outcome::kGranted) : Attempt::Failure(std::move(error));
   });
 }
 
 Environment::Id Environment::StartInspect(const LockRequest& request) {
   return StartJob([request] {
-    Attempt attempt = Without(Outcome::kGranted);
+    Attempt attempt = Attempt::Of(Outcome::kGranted);
     attempt.error = Inspect(request, &attempt.inspection);
     if (!attempt.error.ok()) attempt.outcome = Outcome::kFailed;
     return attempt;
@@ -259,12 +165,12 @@ bool Environment::AwaitWait(Id id, uint32_t milliseconds) {
 
 Outcome Environment::EndWait(Id id) {
   const auto found = waits_.find(id);
-  if (found == waits_.end()) return kept_.count(id) != 0 ? Outcome::kGranted : Outcome::kStale;
+  if (found == waits_.end()) return granted_.count(id) != 0 ? Outcome::kGranted : Outcome::kStale;
   const std::shared_ptr<Wait> wait = std::move(found->second);
   waits_.erase(found);
   switch (wait->state()) {
     case Wait::State::kGranted:
-      kept_.emplace(id, wait->TakeFile());
+      granted_.emplace(id, wait->TakeFile());
       return Outcome::kGranted;
     case Wait::State::kFailed: {
       Error error = wait->error();
@@ -280,15 +186,16 @@ Outcome Environment::Complete(Id id, const std::string& session_id,
                               const std::string& session_hash) {
   const Outcome outcome = EndWait(id);
   if (outcome != Outcome::kGranted) return outcome;
-  auto kept = kept_.extract(id);
-  return Accept(CompleteGrant(std::move(kept.mapped()), ClaimFor(session_id, session_hash)), false);
+  auto granted = granted_.extract(id);
+  return Accept(CompleteGrant(std::move(granted.mapped()), ClaimFor(session_id, session_hash)),
+                false);
 }
 
 Environment::Id Environment::StartComplete(Id id, const std::string& session_id,
                                            const std::string& session_hash) {
   if (EndWait(id) != Outcome::kGranted) return 0;
   // std::function wants what can be copied, which a file cannot.
-  auto file = std::make_shared<LockFile>(std::move(kept_.extract(id).mapped()));
+  auto file = std::make_shared<LockFile>(std::move(granted_.extract(id).mapped()));
   return StartJob([file, claim = ClaimFor(session_id, session_hash)] {
     return CompleteGrant(std::move(*file), claim);
   });
@@ -296,6 +203,7 @@ Environment::Id Environment::StartComplete(Id id, const std::string& session_id,
 
 void Environment::Cancel(Id id) {
   kept_.erase(id);
+  if (auto granted = granted_.extract(id); !granted.empty()) GiveBack(std::move(granted.mapped()));
   const auto found = waits_.find(id);
   if (found == waits_.end()) return;
   const std::shared_ptr<Wait> wait = std::move(found->second);
@@ -313,8 +221,9 @@ size_t Environment::InterruptCancelled() {
 }
 
 const LockFile* Environment::FindFile(Id id) const {
-  if (const auto held = held_.find(id); held != held_.end()) return &held->second.file;
+  if (const auto held = held_.find(id); held != held_.end()) return &held->second->file;
   if (const auto kept = kept_.find(id); kept != kept_.end()) return &kept->second;
+  if (const auto granted = granted_.find(id); granted != granted_.end()) return &granted->second;
   if (const auto wait = waits_.find(id); wait != waits_.end()) return &wait->second->file();
   return nullptr;
 }
@@ -328,10 +237,17 @@ bool Environment::ConflictsWithHeld(Id id) const {
   const LockFile* file = FindFile(id);
   if (file == nullptr) return false;
   const auto conflicts = [&](const LockFile& held) {
-    return held.identity == file->identity && Conflicts(held.mode, file->mode);
+    return &held != file && held.identity == file->identity && Conflicts(held.mode, file->mode);
   };
   return std::any_of(held_.begin(), held_.end(),
-                     [&](const auto& entry) { return conflicts(entry.second.file); }) ||
+                     [&](const auto& entry) { return conflicts(entry.second->file); }) ||
+         std::any_of(granted_.begin(), granted_.end(),
+                     [&](const auto& entry) { return conflicts(entry.second); }) ||
+         std::any_of(waits_.begin(), waits_.end(),
+                     [&](const auto& entry) {
+                       return entry.second->state() == Wait::State::kGranted &&
+                              conflicts(entry.second->file());
+                     }) ||
          std::any_of(jobs_.begin(), jobs_.end(),
                      [&](const auto& entry) { return entry.second->Holds(conflicts); });
 }
@@ -349,27 +265,32 @@ std::string Environment::KeyOfLock(Id id) const {
   return file == nullptr ? std::string() : KeyOf(file->location);
 }
 
-Outcome Environment::Release(Id id) {
-  auto held = held_.extract(id);
-  if (held.empty()) return Outcome::kGranted;
-  Error error = Leave(std::move(held.mapped()));
+Outcome Environment::Conclude(Error error) {
   return error.ok() ? Outcome::kGranted : Fail(std::move(error));
+}
+
+std::shared_ptr<HeldLock> Environment::TakeHeld(Id id) {
+  auto held = held_.extract(id);
+  return held.empty() ? nullptr : std::move(held.mapped());
+}
+
+Outcome Environment::Release(Id id) {
+  const std::shared_ptr<HeldLock> held = TakeHeld(id);
+  return held == nullptr ? Outcome::kGranted : Conclude(Leave(*held));
 }
 
 Outcome Environment::ReleaseToHeirs(Id id) {
-  auto held = held_.extract(id);
-  if (held.empty()) return Outcome::kGranted;
-  Error error = LeaveToHeirs(std::move(held.mapped()));
-  return error.ok() ? Outcome::kGranted : Fail(std::move(error));
+  const std::shared_ptr<HeldLock> held = TakeHeld(id);
+  return held == nullptr ? Outcome::kGranted : Conclude(LeaveToHeirs(*held));
 }
 
-Environment::Id Environment::StartRelease(Id id) {
-  auto held = held_.extract(id);
-  if (held.empty()) return 0;
-  auto lock = std::make_shared<HeldLock>(std::move(held.mapped()));
-  return StartJob([lock] {
-    Error error = Leave(std::move(*lock));
-    return error.ok() ? Without(Outcome::kGranted) : Failure(std::move(error));
+Environment::Id Environment::StartRelease(Id id, bool untold) {
+  return StartJob([held = TakeHeld(id), untold] {
+    Error error;
+    if (held != nullptr) {
+      error = untold ? GiveBackUntold(*held) : Leave(*held);
+    }
+    return error.ok() ? Attempt::Of(Outcome::kGranted) : Attempt::Failure(std::move(error));
   });
 }
 
@@ -382,9 +303,21 @@ Outcome Environment::Verify(Id id) {
   return in_place ? Outcome::kGranted : Outcome::kStale;
 }
 
+Environment::Id Environment::StartVerify(Id id) {
+  const auto held = held_.find(id);
+  // The lock may be released meanwhile: what is looked at stays open until then, and is ours alone to close.
+  return StartJob([lock = held == held_.end() ? nullptr : held->second] {
+    bool in_place = false;
+    if (lock == nullptr) return Attempt::Of(Outcome::kStale);
+    Error error = IsInPlace(lock->file, &in_place);
+    if (!error.ok()) return Attempt::Failure(std::move(error));
+    return Attempt::Of(in_place ? Outcome::kGranted : Outcome::kStale);
+  });
+}
+
 const HeldLock* Environment::FindHeld(Id id) const {
   const auto held = held_.find(id);
-  return held == held_.end() ? nullptr : &held->second;
+  return held == held_.end() ? nullptr : held->second.get();
 }
 
 void Environment::SetQueued(const std::string& key, bool queued) {
@@ -410,12 +343,19 @@ bool Environment::Deliver(Id id, Outcome* outcome) {
 void Environment::Close() {
   if (closed_) return;
   closed_ = true;
+  // Another machine may not answer: threads are waited for in Stop(), but not for ever.
+  std::vector<Id> remote;
+  for (const auto& [id, held] : held_) {
+    if (held->file.file_system != FileSystemClass::kLocal) remote.push_back(id);
+  }
+  for (const Id id : remote) StartRelease(id, /*untold=*/false);
   threads_.Stop();
   jobs_.clear();
   waits_.clear();
   cancelled_.clear();
   kept_.clear();
-  for (auto& entry : held_) static_cast<void>(Leave(std::move(entry.second)));
+  granted_.clear();
+  for (auto& entry : held_) static_cast<void>(Leave(*entry.second));
   held_.clear();
 }
 

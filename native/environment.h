@@ -10,35 +10,11 @@
 #include <unordered_set>
 #include <vector>
 
-#include "file_systems.h"
-#include "inspection.h"
-#include "lock.h"
+#include "attempt.h"
 #include "waiter.h"
 #include "worker_threads.h"
 
 namespace holdfast {
-
-// What one step of an acquisition came to.
-enum class Outcome : uint8_t {
-  kGranted,
-  kBusy,    // somebody holds a conflicting lock
-  kQueued,  // callers of this environment wait for it already
-  kUnseen,  // the directory has to be touched off the main thread first
-  kRemote,  // another machine may have to answer: only off the main thread
-  kStale,   // the file that was waited for is no longer the lock file
-  kFailed,
-};
-
-// The outcome and what it brings; travels from a thread to the main thread.
-struct Attempt {
-  Outcome outcome = Outcome::kFailed;
-  Error error;
-  HeldLock held;          // kGranted
-  LockFile busy;          // kBusy
-  std::string key;        // kBusy, kQueued
-  std::string path;       // of the lock file, as soon as it is located
-  Inspection inspection;  // of StartInspect()
-};
 
 // All native state of one JavaScript environment (the main thread or a worker). Its methods belong to that thread,
 // except that `post` is called from any.
@@ -52,15 +28,6 @@ class Environment {
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
-
-  struct AcquireOptions {
-    LockRequest request;
-    std::string session_id;
-    std::string session_hash;
-    bool may_block = false;  // system calls may take their time: a synchronous form
-    bool overtake = false;   // try although others wait
-    bool keep_file = false;  // when busy, keep the open file for StartWait()
-  };
 
   // One whole try. Results are in the accessors below until the next call.
   Outcome Acquire(const AcquireOptions& options);
@@ -94,9 +61,11 @@ class Environment {
   Outcome Release(Id id);
   // Gives up our part of a lock whose descriptor a child process inherited.
   Outcome ReleaseToHeirs(Id id);
-  Id StartRelease(Id id);
+  // `untold`: nobody was told of the grant, so that what it found is the next holder's to find.
+  Id StartRelease(Id id, bool untold);
   // kGranted: still ours; kStale: lost.
   Outcome Verify(Id id);
+  Id StartVerify(Id id);
   const HeldLock* FindHeld(Id id) const;
 
   // While callers wait for a key, Acquire() says kQueued to others.
@@ -114,23 +83,18 @@ class Environment {
   Id result_id() const { return result_id_; }
   const HeldLock* result_held() const { return FindHeld(result_id_); }
   const std::string& result_key() const { return result_key_; }
-  const std::string& result_path() const { return result_path_; }
   const Inspection& result_inspection() const { return result_inspection_; }
   const Error& last_error() const { return last_error_; }
   const std::string& start_token() const { return self_.start_token; }
 
  private:
   class Job;
-  // Keys that callers wait for.
-  using KeySet = std::unordered_set<std::string>;
-
-  static Attempt Try(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
-                     Record* claim);
-  static Attempt CompleteGrant(LockFile file, Record claim);
   Record ClaimFor(const std::string& session_id, const std::string& session_hash) const;
   Outcome Accept(Attempt attempt, bool keep_file);
   Id StartJob(std::function<Attempt()> body, bool keep_file = false);
   Outcome Fail(Error error);
+  Outcome Conclude(Error error);
+  std::shared_ptr<HeldLock> TakeHeld(Id id);
   const LockFile* FindFile(Id id) const;
   // Takes a wait that is over from the list; the file of a granted one is then kept for Complete().
   Outcome EndWait(Id id);
@@ -144,8 +108,10 @@ class Environment {
   Id last_id_ = 0;
   bool closed_ = false;
 
-  std::unordered_map<Id, HeldLock> held_;
-  std::unordered_map<Id, LockFile> kept_;
+  // Shared with a look at the lock in another thread.
+  std::unordered_map<Id, std::shared_ptr<HeldLock>> held_;
+  std::unordered_map<Id, LockFile> kept_;     // busy, for a wait to come
+  std::unordered_map<Id, LockFile> granted_;  // by the kernel, to be entered
   std::unordered_map<Id, std::shared_ptr<Wait>> waits_;
   std::vector<std::shared_ptr<Wait>> cancelled_;
   std::unordered_map<Id, std::shared_ptr<Job>> jobs_;
@@ -153,7 +119,6 @@ class Environment {
 
   Id result_id_ = 0;
   std::string result_key_;
-  std::string result_path_;
   Inspection result_inspection_;
   Error last_error_;
 };

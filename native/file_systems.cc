@@ -10,21 +10,24 @@ constexpr size_t kMaxDirectories = 10000;
 
 }  // namespace
 
-bool FileSystems::HasSeen(const std::string& directory) const {
+bool FileSystems::FindTouched(const std::string& directory, FileSystemClass* kind) const {
   std::lock_guard<std::mutex> guard(mutex_);
-  return seen_.count(directory) != 0;
+  const auto found = touched_.find(directory);
+  if (found == touched_.end()) return false;
+  *kind = found->second;
+  return true;
 }
 
-void FileSystems::MarkSeen(const std::string& directory) {
+void FileSystems::MarkTouched(const std::string& directory, FileSystemClass kind) {
   std::lock_guard<std::mutex> guard(mutex_);
-  if (seen_.size() >= kMaxDirectories) seen_.clear();
-  seen_.insert(directory);
+  if (touched_.size() >= kMaxDirectories) touched_.clear();
+  touched_[directory] = kind;
 }
 
 bool FileSystems::Find(const Directory& directory, FileSystemClass* kind) const {
   std::lock_guard<std::mutex> guard(mutex_);
-  const auto found = kinds_.find(directory.identity.device);
-  if (found == kinds_.end()) return false;
+  const auto found = devices_.find(directory.identity.device);
+  if (found == devices_.end()) return false;
   *kind = found->second;
   return true;
 }
@@ -36,7 +39,7 @@ Error FileSystems::Classify(const Directory& directory, FileSystemClass* kind) {
   if (!error.ok()) return error;
   *kind = file_system.kind;
   std::lock_guard<std::mutex> guard(mutex_);
-  kinds_[directory.identity.device] = file_system.kind;
+  devices_[directory.identity.device] = file_system.kind;
   return {};
 }
 

@@ -4,18 +4,18 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "platform.h"
 
 namespace holdfast {
 
-// Remembers, per device, what kind of file system it is, and which directories were touched before: the first touch
-// may mount something or wait for another machine. Safe from any thread.
+// Remembers what kind of file system a device has, and which directories were touched before: the first touch may mount
+// something or wait for another machine. Safe from any thread.
 class FileSystems {
  public:
-  bool HasSeen(const std::string& directory) const;
-  void MarkSeen(const std::string& directory);
+  // The kind found at the last touch of the directory, as it is spelled. False before the first.
+  bool FindTouched(const std::string& directory, FileSystemClass* kind) const;
+  void MarkTouched(const std::string& directory, FileSystemClass kind);
 
   // False when the device is new.
   bool Find(const Directory& directory, FileSystemClass* kind) const;
@@ -24,8 +24,8 @@ class FileSystems {
 
  private:
   mutable std::mutex mutex_;
-  std::unordered_map<uint64_t, FileSystemClass> kinds_;
-  std::unordered_set<std::string> seen_;
+  std::unordered_map<uint64_t, FileSystemClass> devices_;
+  std::unordered_map<std::string, FileSystemClass> touched_;
 };
 
 }  // namespace holdfast

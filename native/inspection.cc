@@ -45,7 +45,9 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
     inspection->pids = holders.pids;
     inspection->held = !holders.pids.empty();
     inspection->shared = holders.shared;
-    inspection->known = inspection->held || holders.complete;
+    // Of a lock that another machine holds this kernel knows nothing.
+    inspection->known = inspection->held || (holders.complete && inspection->file_system.kind ==
+                                                                     FileSystemClass::kLocal);
     if (error.ok() && !inspection->known) error = ProbeLock(file.get(), inspection);
   }
   if (!error.ok()) error.path = location.path;

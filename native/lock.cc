@@ -81,10 +81,9 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
       *identity = status.identity;
       return CheckOpenFile(request, directory, status);
     }
-    Record first;
-    first.token = FirstToken();
-    RecordBlock block;
-    EncodeRecord(first, &block);
+    // Room for the record, but none yet: the first token must be as late as the first grant. One from now could come
+    // after that of another lock file, which had this name and lost it before ours gets it.
+    const RecordBlock block{};
     error = CreateLockFile(directory, name, request.file_mode, block);
     if (!error.ok()) return error;
   }
@@ -112,6 +111,8 @@ Error WriteRecord(NativeHandle file, const Record& record) {
 Error ClearPrevious(const LockFile& lock_file, DecodedRecord* found) {
   const LockLocation& location = lock_file.location;
   LockRequest request;
+  request.file_mode = lock_file.file_mode;
+  request.trust_any_owner = lock_file.trust_any_owner;
   Handle guard;
   FileIdentity identity;
   Error error =
@@ -160,29 +161,21 @@ std::string KeyOf(const LockLocation& location) {
          std::to_string(directory.inode) + ':' + location.name;
 }
 
-std::string DirectoryOf(const LockRequest& request) {
-  return ParentOf(request.lock_path.empty() ? request.target : request.lock_path);
+std::vector<std::string> DirectoriesOf(const LockRequest& request) {
+  std::vector<std::string> directories = {ParentOf(request.target)};
+  if (!request.lock_path.empty()) directories.push_back(ParentOf(request.lock_path));
+  return directories;
 }
 
 Error Locate(const LockRequest& request, LockLocation* location) {
-  const std::string* target = &request.target;
-  std::string followed;
-  if (request.follow_links) {
-    followed = request.target;
-    Error error = FollowLinks(request.parents, &followed);
-    if (!error.ok()) return error;
-    target = &followed;
-  }
   const bool beside = request.lock_path.empty();
-  const std::string& place = beside ? *target : request.lock_path;
+  const std::string& place = beside ? request.target : request.lock_path;
   const std::string directory = ParentOf(place);
   Error error = OpenDirectory(directory, request.parents, &location->directory);
   if (!error.ok()) return WithPath(error, directory);
-  if (!request.follow_links) {
-    error = RefuseLink(*target, request.parents, beside ? &location->directory : nullptr);
-    if (!error.ok()) return error;
-  }
-  location->name = beside ? '.' + NameOf(*target) + ".lock" : NameOf(place);
+  error = RefuseLink(request.target, request.parents, beside ? &location->directory : nullptr);
+  if (!error.ok()) return error;
+  location->name = beside ? '.' + NameOf(request.target) + ".lock" : NameOf(place);
   location->path = beside ? Join(directory, location->name) : place;
   return {};
 }
@@ -192,6 +185,8 @@ Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* 
                              &lock_file->identity);
   if (!error.ok()) return WithPath(error, location->path);
   lock_file->mode = request.mode;
+  lock_file->file_mode = request.file_mode;
+  lock_file->trust_any_owner = request.trust_any_owner;
   lock_file->location = std::move(*location);
   return {};
 }
@@ -228,7 +223,7 @@ Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, b
   return WithPath(error, location.path);
 }
 
-Error Leave(HeldLock lock) {
+Error Leave(const HeldLock& lock) {
   Error first = ClearRecord(lock);
   // Closing alone would not do: a child process between fork() and exec() has the descriptor, too.
   Error error = Unlock(lock.file.file.get());
@@ -236,7 +231,22 @@ Error Leave(HeldLock lock) {
   return WithPath(first, lock.file.location.path);
 }
 
-Error LeaveToHeirs(HeldLock lock) { return WithPath(ClearRecord(lock), lock.file.location.path); }
+void GiveBack(LockFile file) {
+  if (file.file.valid()) static_cast<void>(Unlock(file.file.get()));
+}
+
+Error GiveBackUntold(const HeldLock& lock) {
+  if (!lock.previous.record.has_holder()) return Leave(lock);
+  Record untold = lock.previous.record;
+  if (lock.file.mode == LockMode::kExclusive) untold.token = lock.token;
+  Error first = WriteRecord(lock.file.file.get(), untold);
+  Error error = Unlock(lock.file.file.get());
+  return first.ok() ? error : first;
+}
+
+Error LeaveToHeirs(const HeldLock& lock) {
+  return WithPath(ClearRecord(lock), lock.file.location.path);
+}
 
 Error IsInPlace(const LockFile& lock_file, bool* in_place) {
   FileStatus status;

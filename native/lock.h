@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "error.h"
 #include "platform.h"
@@ -14,13 +15,12 @@
 namespace holdfast {
 
 struct LockRequest {
-  // Absolute path of what is to be protected; its last component is a name, not "." or "..".
+  // Absolute path of what is to be protected; its last component is a name, not "." or "..". A link is refused.
   std::string target;
   // Absolute path of the lock file, or empty: ".{name}.lock" beside the target.
   std::string lock_path;
   LockMode mode = LockMode::kExclusive;
   ParentPolicy parents = ParentPolicy::kTrust;
-  bool follow_links = false;
   bool trust_any_owner = false;
   uint32_t file_mode = 0600;
 };
@@ -42,6 +42,9 @@ struct LockFile {
   FileIdentity identity;
   LockMode mode = LockMode::kExclusive;
   FileSystemClass file_system = FileSystemClass::kUnknown;
+  // As they were asked for, for the file beside this one that guards its record.
+  uint32_t file_mode = 0600;
+  bool trust_any_owner = false;
 };
 
 // A lock that is ours.
@@ -55,8 +58,8 @@ struct HeldLock {
   DecodedRecord previous;
 };
 
-// The directory of the lock file for `request`, as it is spelled: what has to be touched first.
-std::string DirectoryOf(const LockRequest& request);
+// The directories that `request` leads through, as they are spelled: what has to be touched first.
+std::vector<std::string> DirectoriesOf(const LockRequest& request);
 
 // Finds the lock file's place and applies the policy for links.
 Error Locate(const LockRequest& request, LockLocation* location);
@@ -74,12 +77,19 @@ Error CheckOpenFile(const LockRequest& request, const Directory& directory,
 // caller closes the file and starts again. On an error the caller closes the file, too.
 Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, bool* stale);
 
-// Clears the record and gives the lock back; the first error wins. Whatever it is, the file is closed, and nothing of
-// the lock remains with us.
-Error Leave(HeldLock lock);
+// Clears the record and gives the lock back; the first error wins. Whatever it is, the caller closes the file, so that
+// nothing of the lock remains with us.
+Error Leave(const HeldLock& lock);
 
-// Clears the record and closes the file without unlocking: a process that inherited the descriptor holds the lock on.
-Error LeaveToHeirs(HeldLock lock);
+// Gives a lock back that was not entered. Closing alone would not do: see Leave().
+void GiveBack(LockFile file);
+
+// Gives a lock back that was entered and that nobody was told of. The predecessor that it found, if any, is then the next
+// holder's to find.
+Error GiveBackUntold(const HeldLock& lock);
+
+// Clears the record without unlocking: a process that inherited the descriptor holds the lock on when the file is closed.
+Error LeaveToHeirs(const HeldLock& lock);
 
 // Whether the name still leads to the file that is locked.
 Error IsInPlace(const LockFile& lock_file, bool* in_place);

@@ -15,9 +15,6 @@ std::string Join(const std::string& directory, const std::string& name);
 // `error` with the path it is about, unless it has one.
 Error WithPath(Error error, const std::string& path);
 
-// Steps through the links at the end of `*path` until it names something else, or nothing.
-Error FollowLinks(ParentPolicy parents, std::string* path);
-
 }  // namespace holdfast
 
 #endif  // HOLDFAST_PATH_H_

@@ -248,8 +248,8 @@ Error TryLock(NativeHandle file, LockMode mode, bool* granted);
 // Gives the lock back, also where another process inherited the handle.
 Error Unlock(NativeHandle file);
 
-// Processes that the kernel says hold a lock on the file with this identity. `*complete` is false where the kernel
-// cannot be asked, or would not name every holder (another pid namespace, another machine).
+// Processes of this machine that the kernel says hold a lock on the file with this identity. `complete` is false where
+// the kernel cannot be asked, or would not name all of them (those in another pid namespace).
 struct KernelHolders {
   std::vector<int64_t> pids;
   bool shared = false;
@@ -315,9 +315,6 @@ Error RandomBytes(uint8_t* buffer, size_t size);
 
 // Keeps this library in memory until the process ends: threads and a signal handler of ours may outlive an unload.
 void PinLibrary();
-
-// The name of this port, for messages: "linux", "mac", "unsupported".
-const char* PlatformName();
 
 }  // namespace holdfast
 

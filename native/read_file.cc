@@ -48,11 +48,7 @@ Error ReadOnce(const ReadRequest& request, const Directory& directory, const std
 }  // namespace
 
 Error ReadRegularFile(const ReadRequest& request, ReadOutcome* outcome) {
-  std::string path = request.path;
-  if (request.follow_links) {
-    Error error = FollowLinks(request.parents, &path);
-    if (!error.ok()) return error;
-  }
+  const std::string& path = request.path;
   Directory directory;
   Error error = OpenDirectory(ParentOf(path), request.parents, &directory);
   if (!error.ok()) return WithPath(error, ParentOf(path));

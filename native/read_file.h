@@ -10,7 +10,6 @@ namespace holdfast {
 
 struct ReadRequest {
   std::string path;  // absolute
-  bool follow_links = false;
   ParentPolicy parents = ParentPolicy::kTrust;
   uint64_t max_bytes = 0;
   std::string journal_directory;  // or empty

@@ -32,17 +32,6 @@ ReplaceError Replacement::Fail(Error error, const char* phase) const {
   return result;
 }
 
-Error Replacement::FollowAndSplit(std::string* directory) {
-  std::string path = request_.path;
-  if (request_.links == TargetLinkPolicy::kFollow) {
-    Error error = FollowLinks(request_.parents, &path);
-    if (!error.ok()) return error;
-  }
-  *directory = ParentOf(path);
-  name_ = NameOf(path);
-  return {};
-}
-
 Error Replacement::MakeParents(const std::string& directory) {
   Error error = OpenDirectory(directory, request_.parents, &directory_);
   if (error.number != ENOENT || !request_.make_directories) return WithPath(error, directory);
@@ -133,9 +122,8 @@ Error Replacement::OpenTemporary() {
 }
 
 ReplaceError Replacement::Begin(uint64_t size) {
-  std::string directory;
-  Error error = FollowAndSplit(&directory);
-  if (error.ok()) error = OpenParent(directory);
+  name_ = NameOf(request_.path);
+  Error error = OpenParent(ParentOf(request_.path));
   if (error.ok()) error = CheckParent();
   if (!error.ok()) return Fail(std::move(error), "open");
   error = ReplayJournals(directory_, name_, request_.journal_directory);

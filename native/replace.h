@@ -12,7 +12,7 @@
 
 namespace holdfast {
 
-enum class TargetLinkPolicy : uint8_t { kRefuse, kFollow, kReplace };
+enum class TargetLinkPolicy : uint8_t { kRefuse, kReplace };
 enum class CopyFallback : uint8_t { kAuto, kNever, kAlways };
 enum class ReplaceMethod : uint8_t { kRename, kCopy };
 
@@ -82,7 +82,6 @@ class Replacement {
 
  private:
   ReplaceError Fail(Error error, const char* phase) const;
-  Error FollowAndSplit(std::string* directory);
   Error OpenParent(const std::string& directory);
   Error MakeParents(const std::string& directory);
   Error CheckParent();

@@ -137,9 +137,8 @@ class StepsWorker : public Napi::AsyncWorker {
 // (id, flags, bytes or undefined)
 Steps StepsOf(const CallbackInfo& info) {
   Steps steps;
-  steps.replacement =
-      AddonData::Of(info.Env())
-          .FindReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  steps.replacement = AddonData::Of(info).FindReplacement(
+      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
   steps.flags = info[1].As<Napi::Number>().Uint32Value();
   if (info[2].IsTypedArray()) {
     const auto bytes = info[2].As<Napi::Uint8Array>();
@@ -150,10 +149,9 @@ Steps StepsOf(const CallbackInfo& info) {
 }
 
 Value OpenReplacement(const CallbackInfo& info) {
-  return Napi::Number::New(info.Env(),
-                           static_cast<double>(AddonData::Of(info.Env())
-                                                   .AddReplacement(std::make_shared<Replacement>(
-                                                       RequestOf(info[0].As<Napi::Object>())))));
+  return Napi::Number::New(
+      info.Env(), static_cast<double>(AddonData::Of(info).AddReplacement(
+                      std::make_shared<Replacement>(RequestOf(info[0].As<Napi::Object>())))));
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {
@@ -170,15 +168,15 @@ Value ReplaceStepsSync(const CallbackInfo& info) {
 }
 
 Value CancelReplacement(const CallbackInfo& info) {
-  AddonData::Of(info.Env())
+  AddonData::Of(info)
       .FindReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()))
       ->Cancel();
   return info.Env().Undefined();
 }
 
 Value CloseReplacement(const CallbackInfo& info) {
-  AddonData::Of(info.Env())
-      .RemoveReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  AddonData::Of(info).RemoveReplacement(
+      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
   return info.Env().Undefined();
 }
 
@@ -227,7 +225,6 @@ Reading ReadingOf(const CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   Reading reading;
   reading.request.path = StringOf(options, "path");
-  reading.request.follow_links = FlagOf(options, "followLinks");
   reading.request.parents = ParentsOf(options);
   reading.request.max_bytes =
       static_cast<uint64_t>(options.Get("maxBytes").As<Napi::Number>().Int64Value());
@@ -250,14 +247,14 @@ Value ReadFileSync(const CallbackInfo& info) {
 
 }  // namespace
 
-void ExportReplaceFunctions(Napi::Env env, Napi::Object exports) {
-  exports.Set("openReplacement", Napi::Function::New<OpenReplacement>(env));
-  exports.Set("replaceSteps", Napi::Function::New<ReplaceSteps>(env));
-  exports.Set("replaceStepsSync", Napi::Function::New<ReplaceStepsSync>(env));
-  exports.Set("cancelReplacement", Napi::Function::New<CancelReplacement>(env));
-  exports.Set("closeReplacement", Napi::Function::New<CloseReplacement>(env));
-  exports.Set("readFile", Napi::Function::New<ReadFile>(env));
-  exports.Set("readFileSync", Napi::Function::New<ReadFileSync>(env));
+void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
+  Export<OpenReplacement>(exports, "openReplacement", data);
+  Export<ReplaceSteps>(exports, "replaceSteps", data);
+  Export<ReplaceStepsSync>(exports, "replaceStepsSync", data);
+  Export<CancelReplacement>(exports, "cancelReplacement", data);
+  Export<CloseReplacement>(exports, "closeReplacement", data);
+  Export<ReadFile>(exports, "readFile", data);
+  Export<ReadFileSync>(exports, "readFileSync", data);
 }
 
 }  // namespace holdfast

@@ -5,8 +5,10 @@
 
 namespace holdfast {
 
-// Puts the functions that src/replace.ts and src/read.ts use into `exports`.
-void ExportReplaceFunctions(Napi::Env env, Napi::Object exports);
+class AddonData;
+
+// Puts the functions that src/replace.ts and src/read-file.ts use into `exports`.
+void ExportReplaceFunctions(Napi::Object exports, AddonData* data);
 
 }  // namespace holdfast
 

@@ -21,7 +21,8 @@ milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDel
 Wait::Wait(LockFile file, std::function<void()> on_done)
     : file_(std::move(file)),
       kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system)),
-      on_done_(std::move(on_done)) {}
+      on_done_(std::move(on_done)),
+      polling_(kernel_wait_ == nullptr) {}
 
 void Wait::Run() {
   if (kernel_wait_ == nullptr) {
@@ -84,6 +85,8 @@ void Wait::Publish() {
     if (state_ == State::kWaiting && result_ != State::kWaiting) {
       state_ = result_;
       on_done = std::move(on_done_);
+    } else if (result_ == State::kGranted) {
+      GiveBack(std::move(file_));
     }
     if (state_ != State::kGranted) file_.file.Reset();
     finished_ = true;
@@ -105,8 +108,8 @@ void Wait::Interrupt() {
 void Wait::Cancel() {
   {
     std::lock_guard<std::mutex> guard(mutex_);
+    if (state_ == State::kGranted) GiveBack(std::move(file_));
     state_ = State::kCancelled;
-    if (finished_) file_.file.Reset();
   }
   Interrupt();
 }
@@ -201,7 +204,8 @@ Error Waiter::Start(const std::shared_ptr<Wait>& wait) {
   if (shared_thread_ != nullptr && shared_thread_->Add(wait)) return {};
   shared_thread_ = std::make_shared<SharedThread>();
   shared_thread_->Add(wait);
-  Error error = threads_.Start(shared_thread_, WorkerThreads::kMaxThreads + 1);
+  // One thread more than waits get, and another for the moment in which its predecessor has not ended yet.
+  Error error = threads_.Start(shared_thread_, WorkerThreads::kMaxThreads + 2);
   // Without a thread behind it, what the next caller adds to it would never be tried.
   if (!error.ok()) shared_thread_.reset();
   return error;

@@ -63,7 +63,7 @@ class Wait : public Work {
   State state_ = State::kWaiting;
   bool interrupted_ = false;
   bool finished_ = false;
-  bool polling_ = false;
+  bool polling_;
   DecodedRecord last_seen_;
 };
 

@@ -45,7 +45,7 @@ void WorkerThreads::RunSlot(const std::shared_ptr<Shared>& shared, Slot* slot) {
     shared->changed.wait(lock, [&] { return slot->work != nullptr || shared->stopping; });
     if (slot->work == nullptr) break;
     // The slot keeps its own reference while the work runs, so that Stop() can interrupt it.
-    const std::shared_ptr<Work> work = slot->work;
+    std::shared_ptr<Work> work = slot->work;
     lock.unlock();
     work->Run();
     lock.lock();
@@ -54,6 +54,8 @@ void WorkerThreads::RunSlot(const std::shared_ptr<Shared>& shared, Slot* slot) {
     slot->idle = !leaving;
     lock.unlock();
     work->Publish();
+    // Its end may take long, and must not happen under the mutex.
+    work.reset();
     lock.lock();
     if (leaving) break;
   }

@@ -13,12 +13,19 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
-import { lockPathOf, type LockRequest } from './options.js';
-import { acquireArguments, LockQueue } from './queue.js';
+import {
+  acquireArguments,
+  lockPathOf,
+  withLinksFollowed,
+  withLinksFollowedSync,
+  type LockRequest,
+} from './options.js';
+import { LockQueue, staleError } from './queue.js';
 import { holderOf, type LockHolder } from './record.js';
 import { reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
 
 const lookInterval = 1000;
+const maxRounds = 100;
 /** A blocked thread comes back to JavaScript this often, so that its worker can be terminated. */
 const slice = 50;
 
@@ -26,10 +33,11 @@ const slice = 50;
  * Waits for the lock. Before the caller enters the queue under some key, `beforeQueueing` may object by throwing.
  */
 export async function acquire(
-  request: LockRequest,
+  original: LockRequest,
   beforeQueueing?: (key: string) => void,
 ): Promise<FileLock> {
-  request.signal?.throwIfAborted();
+  original.signal?.throwIfAborted();
+  const request = original.follow ? await withLinksFollowed(original) : original;
   if (request.timeout === 0) {
     return tryAcquireOrTimeOut(request);
   }
@@ -95,7 +103,8 @@ function enqueue(
 }
 
 /** Takes the lock if that needs no waiting, past those who wait; null when somebody holds it. */
-export async function tryAcquire(request: LockRequest): Promise<FileLock | null> {
+export async function tryAcquire(original: LockRequest): Promise<FileLock | null> {
+  const request = original.follow ? await withLinksFollowed(original) : original;
   return tryOnce(request, 0, (outcome) => granted(request, outcome));
 }
 
@@ -139,44 +148,50 @@ type Touched = (error: Error | null) => void;
 /** The directories that other threads are touching, and who came while they did. */
 const touching = new Map<string, Touched[]>();
 
+/** What a touch is for: requests of one key succeed and fail together. */
 function directoryOf(request: LockRequest): string {
-  return dirname(lockPathOf(request));
+  const directories = [dirname(request.destination), dirname(lockPathOf(request))];
+  return `${request.flags & RequestFlag.refuseParentLinks}:${directories.join('\0')}`;
 }
 
 /** The first touch of a directory may mount something, or wait for another machine: it is not made on this thread. */
 function touch(request: LockRequest, done: Touched): void {
   const directory = directoryOf(request);
-  const others = touching.get(directory);
-  if (others !== undefined) {
-    others.push(done);
+  const waiting = touching.get(directory);
+  if (waiting !== undefined) {
+    waiting.push(done);
     return;
   }
-  const followers: Touched[] = [];
-  touching.set(directory, followers);
+  const callers = [done];
+  touching.set(directory, callers);
   whenDelivered(native.startTouch(...acquireArguments(request, 0)), (outcome) => {
     touching.delete(directory);
-    done(outcome === Outcome.failed ? toError(native.lastError()) : null);
-    // What was wrong with one request says nothing about those behind it.
-    for (const follower of followers) follower(null);
+    const failed = outcome === Outcome.failed;
+    const failure = failed ? native.lastError() : null;
+    // Each gets an error of its own.
+    for (const caller of callers) caller(failure === null ? null : toError(failure));
   });
 }
 
 /** Blocks this thread until the lock is granted. */
-export function acquireSync(request: LockRequest): FileLock {
+export function acquireSync(original: LockRequest): FileLock {
+  const request = withLinksFollowedSync(original);
   const startedAt = performance.now();
   const deadline = startedAt + request.timeout;
   const flags = RequestFlag.mayBlock | RequestFlag.overtake | RequestFlag.keepFile;
-  for (;;) {
+  for (let round = 0; round < maxRounds; round++) {
     const outcome = native.acquire(...acquireArguments(request, flags));
     if (outcome === Outcome.granted) return new FileLock(request);
     if (outcome !== Outcome.busy) throw toError(native.lastError());
     const lock = waitSync(request, result[ResultIndex.id] ?? 0, startedAt, deadline);
     if (lock !== null) return lock;
   }
+  throw staleError(request);
 }
 
 /** Takes the lock on this thread if that needs no waiting; null when somebody holds it. */
-export function tryAcquireSync(request: LockRequest): FileLock | null {
+export function tryAcquireSync(original: LockRequest): FileLock | null {
+  const request = withLinksFollowedSync(original);
   const flags = RequestFlag.mayBlock | RequestFlag.overtake;
   return granted(request, native.acquire(...acquireArguments(request, flags)));
 }
@@ -192,7 +207,6 @@ function waitSync(
   let queue: LockQueue | undefined;
   try {
     if (request.timeout === 0) throw timeoutError(request, holder(request, id));
-    refuseWaitForSelf(request, id);
     const shared = (request.flags & RequestFlag.shared) !== 0;
     queue =
       LockQueue.find(native.keyOf(id)) ?? LockQueue.find(LockQueue.remoteKey(lockPathOf(request)));
@@ -201,7 +215,10 @@ function waitSync(
       cancel(id);
       id = taken;
       forgetDelivery(id);
-    } else if (native.startWait(id) === Outcome.failed) {
+    }
+    // After the queue's wait is out of the way: what is granted to that one can be had.
+    refuseWaitForSelf(request, id);
+    if (taken === null && native.startWait(id) === Outcome.failed) {
       throw toError(native.lastError());
     }
     return awaitGrant(request, id, startedAt, deadline);
@@ -218,7 +235,7 @@ function awaitGrant(
   deadline: number,
 ): FileLock | null {
   let nextLook = startedAt;
-  for (let now = startedAt; ; now = performance.now()) {
+  for (let now = performance.now(); ; now = performance.now()) {
     if (now >= deadline) throw timeoutError(request, holder(request, id));
     if (now >= nextLook) {
       nextLook = now + lookInterval;

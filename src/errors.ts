@@ -105,7 +105,9 @@ export function toError(native: NativeError): Error {
   if (refusal) {
     // A directory that denies access says EPERM or EACCES; that distinction is the system's to make.
     const code = refusal.code === 'EACCES' && systemCode === 'EPERM' ? 'EPERM' : refusal.code;
-    const fields = { errno: -errno, syscall, path, refused: true };
+    // Of ECORRUPT no system knows a number.
+    const number = code === 'ECORRUPT' ? {} : { errno: -errno };
+    const fields = { ...number, syscall, path, refused: true };
     return new HoldfastError(code, `${refusal.reason(owner)}, ${syscall} '${path}'`, fields);
   }
   // libuv's table lacks some of what flock() answers, ENOLCK for one.

@@ -1,7 +1,15 @@
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
-import { native, Outcome, PreviousFlag, result, ResultIndex, delivered } from './native.js';
-import { RequestFlag } from './native.js';
+import {
+  delivered,
+  native,
+  Outcome,
+  PreviousFlag,
+  RequestFlag,
+  result,
+  ResultIndex,
+  whenDelivered,
+} from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { holderOf, reportRejected, type LockHolder } from './record.js';
 import { watchForLoss, type Watched } from './watch.js';
@@ -42,11 +50,11 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   readonly failedOpen = false;
 
   #id: number;
-  #lockPath: string | undefined;
   readonly #request: LockRequest;
   readonly #remote: boolean;
   #loss: HoldfastError | null = null;
   #controller: AbortController | null = null;
+  #looking = false;
 
   /** Takes over the grant that the addon has just reported. */
   constructor(request: LockRequest) {
@@ -56,15 +64,13 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     this.target = request.target;
     this.shared = (request.flags & RequestFlag.shared) !== 0;
     this.token = this.shared ? null : (result[ResultIndex.token] ?? null);
-    if ((request.flags & RequestFlag.followLinks) !== 0) this.#lockPath = native.lastPath();
     this.previousHolder = this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
     dropped.register(this, this.target, this);
   }
 
   /** Absolute path of the lock file. */
   get lockPath(): string {
-    this.#lockPath ??= lockPathOf(this.#request);
-    return this.#lockPath;
+    return lockPathOf(this.#request);
   }
 
   /** Whether the lock is ours: granted, not released, and not known to be lost. */
@@ -140,8 +146,42 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   /** Looks whether the lock is still in its place; false ends the watch over it. @internal */
   checkForLoss(): boolean {
     if (this.#loss !== null || this.#id === notHeld) return false;
+    return this.#acceptLook(native.verify(this.#id));
+  }
+
+  /** The slow look, which never blocks this thread; false ends it. @internal */
+  watch(): boolean {
+    if (!this.#remote) return this.checkForLoss();
+    if (this.#loss !== null || this.#id === notHeld) return false;
+    if (!this.#looking) {
+      this.#looking = true;
+      whenDelivered(native.startVerify(this.#id), (outcome) => {
+        this.#looking = false;
+        this.#acceptLook(outcome);
+      });
+    }
+    return true;
+  }
+
+  /** Throws ECOMPROMISED if the lock was lost; one that was released is not. @internal */
+  static async verifyNotLost(lock: FileLock): Promise<void> {
+    if (lock.#id !== notHeld && lock.#loss === null) {
+      if (lock.#remote) {
+        await delivered(native.startVerify(lock.#id), (outcome) => {
+          lock.#acceptLook(outcome);
+        });
+      } else {
+        lock.checkForLoss();
+      }
+    }
+    if (lock.#loss !== null) throw lock.#loss;
+  }
+
+  /** Whether the lock is still worth a look. */
+  #acceptLook(outcome: Outcome): boolean {
+    if (this.#loss !== null || this.#id === notHeld) return false;
     // A look that fails (the directory cannot be reached now) says nothing about the lock.
-    if (native.verify(this.#id) !== Outcome.stale) return true;
+    if (outcome !== Outcome.stale) return true;
     this.#loss = this.#compromised('the lock was lost: its lock file was removed or replaced');
     this.#controller?.abort(this.#loss);
     return false;
@@ -197,6 +237,8 @@ export const descriptorOf = (lock: FileLock): number => FileLock.descriptorOf(lo
 export const releaseToHeirs = (lock: FileLock): void => {
   FileLock.releaseToHeirs(lock);
 };
+
+export const verifyNotLost = (lock: FileLock): Promise<void> => FileLock.verifyNotLost(lock);
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

@@ -1,7 +1,6 @@
 import { toError } from './errors.js';
 import { delivered, livenessNames, native, Outcome, RecordState } from './native.js';
-import { toRequest, type InspectOptions } from './options.js';
-import { acquireArguments } from './queue.js';
+import { acquireArguments, toRequest, withLinksFollowed, type InspectOptions } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 
 /** What can be told of a lock from outside. */
@@ -33,8 +32,8 @@ export interface LockInspection {
 /**
  * Tells who holds the lock on `target`, without taking it, changing anything or leaving anything behind.
  *
- * On Linux the kernel is asked. On macOS, and inside a pid namespace, a lock on a fresh descriptor is tried and given
- * back at once, so that a `tryLock` at that very moment may find the lock busy.
+ * On Linux's local file systems the kernel is asked. On macOS, on network file systems and inside a pid namespace, a lock
+ * on a fresh descriptor is tried and given back at once, so that a `tryLock` at that very moment may find the lock busy.
  *
  * Rejects as `lock` does when the lock file is refused or cannot be opened (EACCES, with `refused: true`, for another
  * user's).
@@ -43,7 +42,7 @@ export async function inspectLock(
   target: string | URL,
   options?: InspectOptions,
 ): Promise<LockInspection> {
-  const request = toRequest('inspectLock', target, options);
+  const request = await withLinksFollowed(toRequest('inspectLock', target, options));
   return delivered(native.startInspect(...acquireArguments(request, 0)), (outcome) => {
     if (outcome === Outcome.failed) throw toError(native.lastError());
     return toInspection(request.target);

@@ -1,7 +1,7 @@
 /** The lock context: the verbs that take a lock. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { acquire, acquireSync, deadlockError, tryAcquire, tryAcquireSync } from './acquire.js';
-import { keyOf, type FileLock } from './file-lock.js';
+import { keyOf, verifyNotLost, type FileLock } from './file-lock.js';
 import {
   toRequest,
   type LockOptions,
@@ -89,7 +89,7 @@ export async function withLock<Result>(
   }
   frame.active = false;
   try {
-    held.verify();
+    await verifyNotLost(held);
   } finally {
     await held.release();
   }
@@ -130,7 +130,8 @@ export function withLockSync<Result>(
     throw error;
   }
   try {
-    held.verify();
+    // Releasing it early is the function's right; losing it is not.
+    if (held.lost) held.verify();
   } finally {
     held.releaseSync();
   }

@@ -23,7 +23,6 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 /** The bits of a request; the same as `RequestFlag` in native/binding.cc. */
 export const RequestFlag = {
   shared: 1,
-  followLinks: 2,
   refuseParentLinks: 4,
   anyOwner: 8,
   mayBlock: 16,
@@ -129,7 +128,6 @@ export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
 
 export interface NativeReadOptions {
   path: string;
-  followLinks: boolean;
   refuseParentLinks: boolean;
   maxBytes: number;
   journalDir?: string;
@@ -155,12 +153,6 @@ type AcquireArguments = [
  * next call.
  */
 interface NativeBinding {
-  initialize(
-    result: Float64Array,
-    host: string,
-    deliver: (id: number, outcome: Outcome) => void,
-  ): void;
-
   acquire(...request: AcquireArguments): Outcome;
   startAcquire(...request: AcquireArguments): number;
   startTouch(...request: AcquireArguments): number;
@@ -168,7 +160,9 @@ interface NativeBinding {
   release(id: number): Outcome;
   releaseToHeirs(id: number): Outcome;
   startRelease(id: number): number;
+  startGiveBack(id: number): number;
   verify(id: number): Outcome;
+  startVerify(id: number): number;
   descriptorOf(id: number): number;
   previousOf(id: number): NativeRecord | null;
 
@@ -194,20 +188,28 @@ interface NativeBinding {
   readFileSync(options: NativeReadOptions): NativeReading;
 
   lastKey(): string;
-  lastPath(): string;
   lastError(): NativeError;
   lastInspection(): NativeInspection;
   startToken(): string;
   parseRecord(block: Uint8Array, fileSize: number): NativeRecord;
 }
 
-export const native = load(join(__dirname, '..')) as NativeBinding;
+const deliveries = new Map<number, (outcome: Outcome) => void>();
+
+interface NativeAddon {
+  /** The functions, with state and ids of their own: a process may load several copies of this package. */
+  open(
+    result: Float64Array,
+    host: string,
+    deliver: (id: number, outcome: Outcome) => void,
+  ): NativeBinding;
+}
 
 export const result = new Float64Array(4);
 
-const deliveries = new Map<number, (outcome: Outcome) => void>();
+const addon = load(join(__dirname, '..')) as NativeAddon;
 
-native.initialize(result, hostname(), (id, outcome) => {
+export const native = addon.open(result, hostname(), (id, outcome) => {
   const callback = deliveries.get(id);
   deliveries.delete(id);
   callback?.(outcome);
@@ -258,13 +260,15 @@ export function forgetDelivery(id: number): void {
 export function cancel(id: number): void {
   deliveries.delete(id);
   native.cancel(id);
-  interruptCancelled(1);
+  if (!interrupting) interruptCancelled(1);
 }
 
 const longestInterruptInterval = 1000;
+let interrupting = false;
 
 // A signal that reaches a thread just before it blocks is lost, so it is sent again until the thread has ended.
 function interruptCancelled(delay: number): void {
-  if (native.interruptCancelled() === 0) return;
+  interrupting = native.interruptCancelled() > 0;
+  if (!interrupting) return;
   setTimeout(interruptCancelled, delay, Math.min(delay * 2, longestInterruptInterval)).unref();
 }

@@ -12,7 +12,7 @@ export function checkNames(
   elsewhere: ReadonlySet<string> = allowed,
 ): Record<string, unknown> | undefined {
   if (options === undefined) return undefined;
-  if (typeof options !== 'object' || options === null) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`options must be an object, got ${show(options)}`);
   }
   for (const [name, value] of Object.entries(options)) {
@@ -75,7 +75,10 @@ export function toMode(
 }
 
 export function toSignal(signal: unknown): AbortSignal {
-  if (signal instanceof AbortSignal) return signal;
+  // One from another realm is no instance of this one's class.
+  if (typeof signal === 'object' && signal !== null && 'aborted' in signal) {
+    return signal as AbortSignal;
+  }
   throw new TypeError(`option 'signal' must be an AbortSignal, got ${show(signal)}`);
 }
 
@@ -95,7 +98,9 @@ export function toPath(name: string, value: unknown): string {
   return absolute;
 }
 
-const parentComponent = /(?:^|[\\/])\.\.(?:[\\/]|$)/;
+const separator = sep === '\\' ? '[\\\\/]' : '/';
+const parentComponent = new RegExp(`(?:^|${separator})\\.\\.(?:${separator}|$)`);
+const emptyEnd = new RegExp(`(?:${separator}+\\.?)+$`);
 
 /**
  * Makes a path absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
@@ -104,7 +109,7 @@ const parentComponent = /(?:^|[\\/])\.\.(?:[\\/]|$)/;
 function toAbsolute(path: string): string {
   if (!parentComponent.test(path)) return resolve(path);
   const absolute = isAbsolute(path) ? path : `${process.cwd()}${sep}${path}`;
-  const trimmed = absolute.replace(/[\\/]+$/, '');
+  const trimmed = absolute.replace(emptyEnd, '');
   if (basename(trimmed) !== '..') return trimmed;
   // A name is needed, and only the resolved path has one.
   return resolve(trimmed);
@@ -113,5 +118,7 @@ function toAbsolute(path: string): string {
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (value === null || typeof value !== 'object') return String(value);
-  return Array.isArray(value) ? 'an array' : `an instance of ${value.constructor.name}`;
+  if (Array.isArray(value)) return 'an array';
+  const { constructor } = value as { constructor?: { name?: unknown } };
+  return typeof constructor?.name === 'string' ? `an instance of ${constructor.name}` : 'an object';
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { basename, dirname, sep } from 'node:path';
-import { RequestFlag } from './native.js';
+import { basename } from 'node:path';
+import { beside, followLinks, followLinksSync } from './links.js';
+import { RequestFlag, type native } from './native.js';
 import type { LockHolder } from './record.js';
 import {
   checkNames,
@@ -101,9 +102,13 @@ export interface WaitInfo {
 /** A checked request, as the addon takes it. */
 export interface LockRequest {
   target: string;
-  /** Undefined: beside the target. */
+  /** What is locked: the target, or what it leads to. */
+  destination: string;
+  /** Undefined: beside the destination. */
   lockPath: string | undefined;
   flags: number;
+  /** Whether the target is still to be followed, if it is a link. */
+  follow: boolean;
   fileMode: number;
   sessionId: string | undefined;
   sessionHash: string | undefined;
@@ -142,8 +147,10 @@ export function toRequest(form: Form, target: unknown, options: unknown): LockRe
   const given = checkNames(form, options, allowedOptions[form], allowedOptions.withLock);
   const request: LockRequest = {
     target: path,
+    destination: path,
     lockPath: undefined,
     flags: 0,
+    follow: false,
     fileMode: ownerReadWrite,
     sessionId: undefined,
     sessionHash: undefined,
@@ -153,21 +160,62 @@ export function toRequest(form: Form, target: unknown, options: unknown): LockRe
     nested: 'error',
   };
   if (given !== undefined) applyOptions(request, given);
-  request.lockPath ??= lockPathForLongName(path);
+  if (!request.follow) request.lockPath ??= lockPathForLongName(path);
   return request;
 }
 
-/** Where the lock file of `request` is, unless links are followed. */
+/** The request for what the target leads to. */
+export async function withLinksFollowed(request: LockRequest): Promise<LockRequest> {
+  return request.follow
+    ? followedTo(request, await followLinks(request.target, refusesParentLinks(request)))
+    : request;
+}
+
+/** As {@link withLinksFollowed}, on this thread. */
+export function withLinksFollowedSync(request: LockRequest): LockRequest {
+  return request.follow
+    ? followedTo(request, followLinksSync(request.target, refusesParentLinks(request)))
+    : request;
+}
+
+function refusesParentLinks(request: LockRequest): boolean {
+  return (request.flags & RequestFlag.refuseParentLinks) !== 0;
+}
+
+function followedTo(request: LockRequest, destination: string): LockRequest {
+  return {
+    ...request,
+    follow: false,
+    destination,
+    lockPath: request.lockPath ?? lockPathForLongName(destination),
+  };
+}
+
+/** A request as the addon's acquire() takes it. */
+export function acquireArguments(
+  request: LockRequest,
+  flags: number,
+): Parameters<typeof native.acquire> {
+  return [
+    request.destination,
+    request.lockPath,
+    request.flags | flags,
+    request.fileMode,
+    request.sessionId,
+    request.sessionHash,
+  ];
+}
+
+/** Where the lock file of `request` is, once links are followed. */
 export function lockPathOf(request: LockRequest): string {
-  return request.lockPath ?? beside(request.target, `.${basename(request.target)}.lock`);
+  const { lockPath, destination } = request;
+  return lockPath ?? beside(destination, `.${basename(destination)}.lock`);
 }
 
 function applyOptions(request: LockRequest, options: Record<string, unknown>): void {
   const { shared, session, lockPath, lockFileMode, timeout, signal, onWait } = options;
   if (flag('shared', shared) === true) request.flags |= RequestFlag.shared;
-  if (oneOf(options, 'links', ['refuse', 'follow']) === 'follow') {
-    request.flags |= RequestFlag.followLinks;
-  }
+  request.follow = oneOf(options, 'links', ['refuse', 'follow']) === 'follow';
   if (oneOf(options, 'parents', ['trust', 'refuse-links']) === 'refuse-links') {
     request.flags |= RequestFlag.refuseParentLinks;
   }
@@ -205,10 +253,4 @@ function lockPathForLongName(target: string): string | undefined {
   if (name.length * 3 + '..lock.guard'.length <= longestName) return undefined;
   if (Buffer.byteLength(`.${name}.lock.guard`) <= longestName) return undefined;
   return beside(target, `.${createHash('sha256').update(name).digest('hex')}.lock`);
-}
-
-/** Not `path.join`, which would resolve a ".." that the kernel has to. */
-function beside(target: string, name: string): string {
-  const directory = dirname(target);
-  return directory.endsWith(sep) ? directory + name : directory + sep + name;
 }

@@ -11,7 +11,7 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
-import { lockPathOf, type LockRequest } from './options.js';
+import { acquireArguments, lockPathOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 import type { WaitingCaller } from './waiting-caller.js';
 import { type WaitingPlace } from './waiting-caller.js';
@@ -23,21 +23,6 @@ const maxRounds = 100;
 interface KernelWait {
   id: number;
   shared: boolean;
-}
-
-/** A request as the addon's acquire() takes it. */
-export function acquireArguments(
-  request: LockRequest,
-  flags: number,
-): Parameters<typeof native.acquire> {
-  return [
-    request.target,
-    request.lockPath,
-    request.flags | flags,
-    request.fileMode,
-    request.sessionId,
-    request.sessionHash,
-  ];
 }
 
 export class LockQueue implements WaitingPlace {
@@ -86,7 +71,10 @@ export class LockQueue implements WaitingPlace {
       else cancel(keptId);
     }
     this.#advance();
-    if (caller.request.onWait !== undefined) caller.reportWait(this.holder());
+    // On a remote file system nobody knows yet whether anything is in the way.
+    if (this.#wait !== null && caller.request.onWait !== undefined) {
+      caller.reportWait(this.holder());
+    }
     if (this.#callers.first !== null) this.#stopLooking ??= atEachLook(() => this.#look());
   }
 
@@ -141,9 +129,8 @@ export class LockQueue implements WaitingPlace {
         this.#close();
         return;
       }
-      const request = acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile);
-      if (this.#remote) this.#suspendFor(head, native.startAcquire(...request));
-      else this.#settle(head, native.acquire(...request));
+      if (this.#remote) this.#tryElsewhere(head);
+      else this.#settle(head, native.acquire(...attemptOf(head)));
     }
   }
 
@@ -165,17 +152,16 @@ export class LockQueue implements WaitingPlace {
       case Outcome.unseen:
       case Outcome.remote:
         // A network file system was mounted over the directory since; another thread can wait for it.
-        this.#suspendFor(
-          head,
-          native.startAcquire(
-            ...acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile),
-          ),
-        );
+        this.#tryElsewhere(head);
         return;
       case Outcome.queued:
       case Outcome.failed:
         this.#fail(head, toError(native.lastError()));
     }
+  }
+
+  #tryElsewhere(head: WaitingCaller): void {
+    this.#suspendFor(head, native.startAcquire(...attemptOf(head)));
   }
 
   #fail(head: WaitingCaller, error: unknown): void {
@@ -189,6 +175,7 @@ export class LockQueue implements WaitingPlace {
       return;
     }
     this.#wait = { id, shared: head.shared };
+    if (this.#remote && head.request.onWait !== undefined) head.reportWait(this.holder());
     whenDelivered(id, (outcome) => {
       this.#wait = null;
       this.#finishWait(id, outcome);
@@ -220,7 +207,8 @@ export class LockQueue implements WaitingPlace {
       if (!head.settled) {
         this.#settle(head, outcome);
       } else if (outcome === Outcome.granted) {
-        new FileLock(head.request).release().catch(() => undefined);
+        // Nobody was told of it, so what it found is the next holder's to find.
+        native.startGiveBack(result[ResultIndex.id] ?? 0);
       } else if (outcome === Outcome.busy) {
         cancel(result[ResultIndex.id] ?? 0);
       }
@@ -253,7 +241,12 @@ export class LockQueue implements WaitingPlace {
   }
 }
 
-function staleError(request: LockRequest): Error {
+/** An attempt for the head: nobody is before it, and the file is kept for the wait. */
+function attemptOf(head: WaitingCaller): ReturnType<typeof acquireArguments> {
+  return acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile);
+}
+
+export function staleError(request: LockRequest): Error {
   const path = lockPathOf(request);
   const error = new Error(`ESTALE: the lock file was replaced again and again, flock '${path}'`);
   return Object.assign(error, {

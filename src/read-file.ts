@@ -1,4 +1,5 @@
 import { toError } from './errors.js';
+import { followLinks, followLinksSync } from './links.js';
 import { native, type NativeReading } from './native.js';
 import { toReadRequest, type FileIdentity, type ReadOptions } from './replace-options.js';
 
@@ -18,7 +19,10 @@ export async function readRegularFile(
   path: string | URL,
   options?: ReadOptions,
 ): Promise<FileContents | null> {
-  return toContents(await native.readFile(toReadRequest('readRegularFile', path, options)));
+  const request = toReadRequest('readRegularFile', path, options);
+  if (request.follow)
+    request.native.path = await followLinks(request.native.path, request.native.refuseParentLinks);
+  return toContents(await native.readFile(request.native));
 }
 
 /** As {@link readRegularFile}, on this thread. */
@@ -26,7 +30,10 @@ export function readRegularFileSync(
   path: string | URL,
   options?: ReadOptions,
 ): FileContents | null {
-  return toContents(native.readFileSync(toReadRequest('readRegularFileSync', path, options)));
+  const request = toReadRequest('readRegularFileSync', path, options);
+  if (request.follow)
+    request.native.path = followLinksSync(request.native.path, request.native.refuseParentLinks);
+  return toContents(native.readFileSync(request.native));
 }
 
 function toContents(reading: NativeReading): FileContents | null {

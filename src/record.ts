@@ -27,8 +27,13 @@ export function holderOf(record: NativeRecord | null, lockPath: string): LockHol
     session: record.sessionId === '' ? null : record.sessionId,
     since: new Date(record.acquiredAt),
     token: record.token,
-    self: record.pid === process.pid && record.startToken === native.startToken(),
+    self: record.pid === process.pid && isOurs(record.startToken),
   };
+}
+
+/** Without a token of its start a process is not told from one of the same number, elsewhere or before. */
+function isOurs(startToken: string): boolean {
+  return startToken !== '' && startToken === native.startToken();
 }
 
 export function reportRejected(record: NativeRecord, lockPath: string): void {

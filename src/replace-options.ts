@@ -85,12 +85,14 @@ export interface ReadOptions {
 
 export interface ReplaceRequest {
   native: NativeReplaceOptions;
+  /** Whether the path is still to be followed, if it is a link. */
+  follow: boolean;
   ifMatch: ExpectedFile | undefined;
   lock: FileLock | undefined;
   signal: AbortSignal | undefined;
 }
 
-const linkPolicies = ['refuse', 'follow', 'replace'] as const;
+const linkPolicies = ['refuse', 'replace', 'follow'] as const;
 const durabilities = ['none', 'ordered', 'full'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
@@ -110,9 +112,10 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
   const allowed = form.endsWith('Sync') ? syncOptionNames : replaceOptionNames;
   const given = checkNames(form, options, allowed, replaceOptionNames) ?? {};
   const keep = toKeep(given.keep);
+  const links = oneOf(given, 'links', linkPolicies) ?? 'refuse';
   const native: NativeReplaceOptions = {
     path: target,
-    links: linkPolicies.indexOf(oneOf(given, 'links', linkPolicies) ?? 'refuse'),
+    links: links === 'replace' ? 1 : 0,
     refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
     splitHardLinks: oneOf(given, 'hardLinks', ['refuse', 'split']) === 'split',
     createOnly: flag('createOnly', given.createOnly) ?? false,
@@ -137,13 +140,19 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
   if (given.retry !== undefined) toTimeout(given.retry, 'retry');
   return {
     native,
+    follow: links === 'follow',
     ifMatch: toExpectedFile(given.ifMatch),
     lock: given.lock as FileLock | undefined,
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
 }
 
-export function toReadRequest(form: string, path: unknown, options: unknown): NativeReadOptions {
+export interface ReadRequest {
+  native: NativeReadOptions;
+  follow: boolean;
+}
+
+export function toReadRequest(form: string, path: unknown, options: unknown): ReadRequest {
   const given = checkNames(form, options, readOptionNames) ?? {};
   const maxBytes = given.maxBytes ?? 64 * 1024 * 1024;
   if (typeof maxBytes !== 'number' || !Number.isSafeInteger(maxBytes) || maxBytes < 0) {
@@ -151,15 +160,15 @@ export function toReadRequest(form: string, path: unknown, options: unknown): Na
       `option 'maxBytes' must be a whole number of 0 or more, got ${show(given.maxBytes)}`,
     );
   }
-  return {
+  const native: NativeReadOptions = {
     path: toPath('path', path),
-    followLinks: oneOf(given, 'links', ['refuse', 'follow']) === 'follow',
     refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
     maxBytes,
-    ...(given.journalDir === undefined
-      ? {}
-      : { journalDir: toPath("option 'journalDir'", given.journalDir) }),
   };
+  if (given.journalDir !== undefined) {
+    native.journalDir = toPath("option 'journalDir'", given.journalDir);
+  }
+  return { native, follow: oneOf(given, 'links', ['refuse', 'follow']) === 'follow' };
 }
 
 function toKeep(keep: unknown): Set<string> | undefined {

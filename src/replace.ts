@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { HoldfastError, toError } from './errors.js';
+import { followLinks, followLinksSync } from './links.js';
 import { lock, lockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
@@ -74,10 +75,13 @@ export function replaceFileSync(
 ): ReplaceResult {
   const request = toReplaceRequest('replaceFileSync', path, options);
   const bytes = toBytes(data);
+  if (request.follow)
+    request.native.path = followLinksSync(request.native.path, request.native.refuseParentLinks);
   if (request.ifMatch === undefined) return commitSync(request, bytes);
-  const held = lockSync(path);
+  const target = request.native.path;
+  const held = lockSync(target);
   try {
-    const current = readRegularFileSync(path, readOptions(request));
+    const current = readRegularFileSync(target, readOptions(request));
     expectMatch(request, request.ifMatch, current);
     return commitSync(request, bytes);
   } finally {
@@ -91,6 +95,8 @@ export async function replace(
   data: Uint8Array | DataStream,
 ): Promise<ReplaceResult> {
   request.signal?.throwIfAborted();
+  if (request.follow)
+    request.native.path = await followLinks(request.native.path, request.native.refuseParentLinks);
   if (request.ifMatch === undefined) return commit(request, data);
   const { path } = request.native;
   const held = await lock(path, { signal: request.signal });

@@ -2,8 +2,8 @@
 const interval = 1000;
 
 export interface Watched {
-  /** False ends the watch. */
-  checkForLoss(): boolean;
+  /** Looks, and returns false when there is nothing to look at any more. */
+  watch(): boolean;
 }
 
 // Weak, so that a lock that is dropped without release can be noticed.
@@ -40,7 +40,7 @@ function stopIfIdle(): void {
 function look(): void {
   for (const reference of watched) {
     const lock = reference.deref();
-    if (lock === undefined || !lock.checkForLoss()) watched.delete(reference);
+    if (lock === undefined || !lock.watch()) watched.delete(reference);
   }
   for (const check of [...checks]) check();
   stopIfIdle();

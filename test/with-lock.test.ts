@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { HoldfastError, tryLock, tryLockSync, withLock, withLockSync } from 'holdfast';
@@ -81,12 +81,28 @@ test('a lock that was lost meanwhile makes withLock reject, whatever the functio
       return 'looks fine';
     });
     await expect(outcome).rejects.toMatchObject({ name: 'HoldfastError', code: 'ECOMPROMISED' });
-    expect(() =>
+    const lost = (): unknown =>
       withLockSync(target, (lock) => {
-        lock.releaseSync();
-      }),
-    ).toThrow(HoldfastError);
+        unlinkSync(lock.lockPath);
+      });
+    expect(lost).toThrow(HoldfastError);
     await expectFree(target);
+  }));
+
+test('a function may release its lock early', () =>
+  withTemporaryDirectory(async (directory) => {
+    const target = path.join(directory, 'data');
+    const early = await withLock(target, async (lock) => {
+      await lock.release();
+      return tryLock(target);
+    });
+    await early?.release();
+    expect(early).not.toBeNull();
+    const result = withLockSync(target, (lock) => {
+      lock.releaseSync();
+      return 7;
+    });
+    expect(result).toBe(7);
   }));
 
 test('a failed acquisition runs no function and leaves nothing locked', () =>

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "../posix/posix.h"
 
@@ -46,18 +47,30 @@ bool ReadProcessStatus(const std::string& pid, ProcessStatus* status) {
   return true;
 }
 
-// "<boot>:<pid namespace>": within one value a pid means one process at a time.
+std::string ReadLinkText(const char* path) {
+  char text[64];
+  const ssize_t length = readlink(path, text, sizeof(text));
+  return length > 0 ? std::string(text, static_cast<size_t>(length)) : std::string();
+}
+
+// "pid:[4026531836]" gives "4026531836".
+std::string NamespaceNumber(const char* path) {
+  std::string number;
+  for (const char character : ReadLinkText(path)) {
+    if (character >= '0' && character <= '9') number.push_back(character);
+  }
+  return number;
+}
+
+// "<boot>:<pid namespace>:<time namespace>": within one value a pid means one process at a time, and times of start can be
+// compared. Empty when /proc does not tell, or tells of another pid namespace than ours.
 std::string PidSpace() {
+  if (ReadLinkText("/proc/self") != std::to_string(getpid())) return {};
   std::string boot = ReadSmallFile("/proc/sys/kernel/random/boot_id");
   boot.resize(std::min(boot.find('\n'), boot.size()));
-  char space[64];
-  const ssize_t length = readlink("/proc/self/ns/pid", space, sizeof(space));
-  if (boot.empty() || length < 0) return {};
-  std::string digits;
-  for (ssize_t index = 0; index < length; index++) {
-    if (space[index] >= '0' && space[index] <= '9') digits.push_back(space[index]);
-  }
-  return boot + ":" + digits;
+  const std::string space = NamespaceNumber("/proc/self/ns/pid");
+  if (boot.empty() || space.empty()) return {};
+  return boot + ':' + space + ':' + NamespaceNumber("/proc/self/ns/time");
 }
 
 }  // namespace
@@ -86,6 +99,14 @@ Liveness InspectProcess(int64_t pid, const std::string& start_token) {
   return errno == ESRCH ? Liveness::kDead : Liveness::kUnknown;
 }
 
+int64_t UnmappedOwner() {
+  static const int64_t kOwner = [] {
+    const std::string text = ReadSmallFile("/proc/sys/kernel/overflowuid");
+    return text.empty() ? int64_t{65534} : static_cast<int64_t>(strtoll(text.c_str(), nullptr, 10));
+  }();
+  return kOwner;
+}
+
 Error RandomBytes(uint8_t* buffer, size_t size) {
   // The system call itself: glibc has its wrapper only from 2.25 on. Up to 256 bytes come in one piece (getrandom(2)).
   if (RetryOnInterrupt([&] { return syscall(SYS_getrandom, buffer, size, 0); }) !=
@@ -94,7 +115,5 @@ Error RandomBytes(uint8_t* buffer, size_t size) {
   }
   return {};
 }
-
-const char* PlatformName() { return "linux"; }
 
 }  // namespace holdfast

@@ -15,7 +15,8 @@ namespace {
 std::string StartTime(pid_t pid, bool* exited) {
   struct proc_bsdinfo info;
   *exited = false;
-  const int size = proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, &info, sizeof(info));
+  // With 1 a process that has ended, and was not waited for yet, is told of as well.
+  const int size = proc_pidinfo(pid, PROC_PIDTBSDINFO, 1, &info, sizeof(info));
   if (size != static_cast<int>(sizeof(info))) return {};
   *exited = info.pbi_status == SZOMB;
   char text[64];
@@ -57,11 +58,11 @@ Liveness InspectProcess(int64_t pid, const std::string& start_token) {
   return errno == ESRCH ? Liveness::kDead : Liveness::kUnknown;
 }
 
+int64_t UnmappedOwner() { return -1; }
+
 Error RandomBytes(uint8_t* buffer, size_t size) {
   if (getentropy(buffer, size) != 0) return LastError("getentropy");
   return {};
 }
-
-const char* PlatformName() { return "mac"; }
 
 }  // namespace holdfast

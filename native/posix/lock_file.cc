@@ -91,13 +91,17 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
 }
 
 bool IsTrustedOwner(const Directory& directory, int64_t owner) {
-  return owner == static_cast<int64_t>(geteuid()) || owner == 0 || owner == directory.owner;
+  if (owner == static_cast<int64_t>(geteuid())) return true;
+  // In a user namespace every user that it does not know looks like this one, the directory's owner and a stranger.
+  if (owner == UnmappedOwner()) return false;
+  return owner == 0 || owner == directory.owner;
 }
 
 Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
   const int operation = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   *granted = RetryOnInterrupt([&] { return flock(DescriptorOf(file), operation); }) == 0;
-  if (*granted || errno == EWOULDBLOCK) return {};
+  // EACCES is how Linux's SMB client says that another machine holds the lock.
+  if (*granted || errno == EWOULDBLOCK || errno == EACCES) return {};
   return LastError("flock");
 }
 

@@ -35,6 +35,9 @@ Error WalkToDirectory(const std::string& path, int flags, Handle* handle);
 
 // Defined by each system:
 
+// What stat(2) says of an owner that has no number in this user namespace; -1 where there are none.
+int64_t UnmappedOwner();
+
 // A file without a name in `directory`, or -1 with errno EOPNOTSUPP where there is no such thing.
 int OpenUnnamedFile(int directory, uint32_t mode);
 // Gives an unnamed file its name; 0, or -1 with errno (EEXIST: the name is taken).

@@ -157,13 +157,16 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
     Error error = GiveName(directory, temporary);
     if (!error.ok()) return error;
   }
+  // From here on the file is everybody's to lock. It cannot be taken for left behind: it is not old enough.
+  static_cast<void>(flock(DescriptorOf(temporary->file.get()), LOCK_UN));
   if (RenameWithoutReplacing(parent, temporary->name.c_str(), name.c_str()) == 0) {
     temporary->name.clear();
     *published = true;
     return {};
   }
   if (errno == EEXIST) return {};
-  return Error::FromSystem(CannotDoThis(errno) ? ENOTSUP : errno, "rename");
+  // EPERM comes from seccomp filters that do not know the call.
+  return Error::FromSystem(CannotDoThis(errno) || errno == EPERM ? ENOTSUP : errno, "rename");
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,

@@ -77,6 +77,5 @@ std::string ProcessStartToken() { return {}; }
 Liveness InspectProcess(int64_t, const std::string&) { return Liveness::kUnknown; }
 Error RandomBytes(uint8_t*, size_t) { return Unsupported(); }
 void PinLibrary() {}
-const char* PlatformName() { return "unsupported"; }
 
 }  // namespace holdfast

@@ -1,0 +1,125 @@
+#include "attempt.h"
+
+#include <cerrno>
+
+#include "path.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr int kMaxRounds = 100;
+
+Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous) {
+  Attempt attempt = Attempt::Of(Outcome::kGranted);
+  attempt.held.token = claim.token;
+  attempt.held.ttl = claim.ttl;
+  attempt.held.epoch = claim.epoch;
+  attempt.held.previous = std::move(previous);
+  attempt.held.file = std::move(file);
+  return attempt;
+}
+
+Attempt Busy(LockFile file) {
+  DecodedRecord holder;
+  if (ReadHolder(file.file.get(), &holder).ok() && holder.state == RecordState::kForeign) {
+    return Attempt::Failure(
+        Error::Refused(Refusal::kForeignContent, EINVAL, "read", file.location.path));
+  }
+  Attempt attempt = Attempt::Of(Outcome::kBusy);
+  attempt.key = KeyOf(file.location);
+  attempt.busy = std::move(file);
+  return attempt;
+}
+
+// Whether every directory that the request leads through is known to answer at once: kGranted, kUnseen or kRemote.
+Outcome Reach(const LockRequest& request, const FileSystems& file_systems) {
+  Outcome outcome = Outcome::kGranted;
+  for (const std::string& directory : DirectoriesOf(request)) {
+    FileSystemClass kind = FileSystemClass::kUnknown;
+    if (!file_systems.FindTouched(directory, &kind)) return Outcome::kUnseen;
+    if (kind != FileSystemClass::kLocal) outcome = Outcome::kRemote;
+  }
+  return outcome;
+}
+
+}  // namespace
+
+Attempt Attempt::Of(Outcome outcome) {
+  Attempt attempt;
+  attempt.outcome = outcome;
+  return attempt;
+}
+
+Attempt Attempt::Failure(Error error) {
+  Attempt attempt;
+  attempt.error = std::move(error);
+  return attempt;
+}
+
+Error Touch(const LockRequest& request, FileSystems* file_systems) {
+  for (const std::string& path : DirectoriesOf(request)) {
+    Directory directory;
+    FileSystemClass kind = FileSystemClass::kUnknown;
+    Error error = OpenDirectory(path, request.parents, &directory);
+    if (error.ok()) error = file_systems->Classify(directory, &kind);
+    if (!error.ok()) return WithPath(error, path);
+    file_systems->MarkTouched(path, kind);
+  }
+  return {};
+}
+
+Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
+                   Record* claim) {
+  const LockRequest& request = options.request;
+  if (!options.may_block) {
+    const Outcome reach = Reach(request, *file_systems);
+    if (reach != Outcome::kGranted) return Attempt::Of(reach);
+  }
+  LockLocation location;
+  Error error = Locate(request, &location);
+  if (!error.ok()) return Attempt::Failure(std::move(error));
+  FileSystemClass kind = FileSystemClass::kUnknown;
+  if (options.may_block) {
+    error = file_systems->Classify(location.directory, &kind);
+    if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), location.path));
+  } else if (!file_systems->Find(location.directory, &kind)) {
+    return Attempt::Of(Outcome::kUnseen);  // something was mounted here since
+  }
+  if (kind != FileSystemClass::kLocal && !options.may_block) return Attempt::Of(Outcome::kRemote);
+  if (!options.overtake && !queued.empty()) {
+    Attempt attempt = Attempt::Of(Outcome::kQueued);
+    attempt.key = KeyOf(location);
+    if (queued.count(attempt.key) != 0) return attempt;
+  }
+
+  for (int round = 0; round < kMaxRounds; round++) {
+    LockFile file;
+    error = OpenChecked(request, &location, &file);
+    if (!error.ok()) return Attempt::Failure(std::move(error));
+    file.file_system = kind;
+    bool granted = false;
+    error = TryLock(file.file.get(), file.mode, &granted);
+    if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), file.location.path));
+    if (!granted) return Busy(std::move(file));
+    DecodedRecord previous;
+    bool stale = false;
+    error = Enter(file, claim, &previous, &stale);
+    if (error.ok() && !stale) return Granted(std::move(file), *claim, std::move(previous));
+    if (error.ok()) location = std::move(file.location);
+    GiveBack(std::move(file));
+    if (!error.ok()) return Attempt::Failure(std::move(error));
+  }
+  return Attempt::Failure(Error::FromSystem(ESTALE, "flock", location.path));
+}
+
+Attempt CompleteGrant(LockFile file, Record claim) {
+  DecodedRecord previous;
+  bool stale = false;
+  Error error = Enter(file, &claim, &previous, &stale);
+  if (error.ok() && !stale) return Granted(std::move(file), claim, std::move(previous));
+  GiveBack(std::move(file));
+  return error.ok() ? Attempt::Of(Outcome::kStale) : Attempt::Failure(std::move(error));
+}
+
+}  // namespace holdfast

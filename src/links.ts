@@ -1,0 +1,74 @@
+/** Where symbolic links lead. They are followed by name, before anything is opened: what is opened is never a link. */
+import { readlinkSync, realpathSync } from 'node:fs';
+import { readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import { HoldfastError } from './errors.js';
+
+/** As many as Linux follows in one path. */
+const mostLinks = 40;
+
+/**
+ * What `path` leads to: the first name that is not a link, and that may be absent. With `refuseParentLinks` a link among
+ * the directories on the way to any of the links is ELOOP; the way to the result is checked when that is opened.
+ */
+export async function followLinks(path: string, refuseParentLinks: boolean): Promise<string> {
+  let current = path;
+  for (let links = 0; links < mostLinks; links++) {
+    const target = await readlink(current).catch(endOfLinks);
+    if (target === null) return current;
+    if (refuseParentLinks) checkParents(current, await realpath(dirname(current)));
+    current = step(path, current, target);
+  }
+  throw refusal(path, 'too many links');
+}
+
+/** As {@link followLinks}, on this thread. */
+export function followLinksSync(path: string, refuseParentLinks: boolean): string {
+  let current = path;
+  for (let links = 0; links < mostLinks; links++) {
+    let target: string | null;
+    try {
+      target = readlinkSync(current);
+    } catch (error) {
+      target = endOfLinks(error);
+    }
+    if (target === null) return current;
+    if (refuseParentLinks) checkParents(current, realpathSync(dirname(current)));
+    current = step(path, current, target);
+  }
+  throw refusal(path, 'too many links');
+}
+
+function checkParents(link: string, parent: string): void {
+  if (resolve(dirname(link)) !== parent) throw refusal(link, 'a link among the directories');
+}
+
+/** Not `path.join`, which would resolve a ".." that the kernel has to. */
+export function beside(path: string, name: string): string {
+  const directory = dirname(path);
+  return directory.endsWith(sep) ? directory + name : directory + sep + name;
+}
+
+/** readlink() says EINVAL (on Windows UNKNOWN) of what is no link. What else is wrong shows when the path is opened. */
+function endOfLinks(error: unknown): null {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EINVAL' || code === 'UNKNOWN' || code === 'ENOENT' || code === 'ENOTDIR')
+    return null;
+  throw error;
+}
+
+function step(path: string, link: string, target: string): string {
+  const next = isAbsolute(target) ? target : beside(link, target);
+  const name = basename(next);
+  // A target like "../.." has no name of its own that a lock file could be named after.
+  if (name === '' || name === '.' || name === '..') throw refusal(path, 'a link without a name');
+  return next;
+}
+
+function refusal(path: string, why: string): HoldfastError {
+  return new HoldfastError('ELOOP', `refused to follow ${why}, readlink '${path}'`, {
+    syscall: 'readlink',
+    path,
+    refused: true,
+  });
+}

@@ -1,0 +1,40 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+
+import { projectDirectory } from './helpers/paths.js';
+import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+
+type Package = typeof import('holdfast');
+
+/** Loads the package anew, as a test runner does that resets its modules; the addon is loaded once per process. */
+function loadCopy(): Package {
+  const require = createRequire(import.meta.url);
+  const entry = path.join(projectDirectory, 'dist');
+  for (const file of Object.keys(require.cache)) {
+    if (file.startsWith(entry)) Reflect.deleteProperty(require.cache, file);
+  }
+  return require(path.join(entry, 'index.js')) as Package;
+}
+
+test('two copies of the package in one thread keep their locks apart', () =>
+  withTemporaryDirectory(async (directory) => {
+    const one = loadCopy();
+    const other = loadCopy();
+    expect(one.lock).not.toBe(other.lock);
+    const first = await one.lock(path.join(directory, 'first'));
+    const second = await other.lock(path.join(directory, 'second'));
+    expect(await other.tryLock(first.target)).toBeNull();
+    expect(await one.tryLock(second.target)).toBeNull();
+
+    await first.release();
+    second.verify();
+    expect(second.held).toBe(true);
+    expect(await one.tryLock(second.target)).toBeNull();
+
+    const waiting = one.lock(second.target);
+    await second.release();
+    const handedOver = await waiting;
+    handedOver.verify();
+    await handedOver.release();
+  }));
