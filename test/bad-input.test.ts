@@ -64,6 +64,12 @@ describe.each(forms)('%s', (name, call, form) => {
       'target must be a path (string or file URL), got undefined',
     ],
     ['an array', ['a'], TypeError, 'target must be a path (string or file URL), got an array'],
+    [
+      'an object without a prototype',
+      Object.create(null),
+      TypeError,
+      'target must be a path (string or file URL), got an object',
+    ],
     ['the root', '/', TypeError, 'target must name a file or directory in a directory, got "/"'],
   ])('refuses %s as the target', async (_what, target, type, message) => {
     const error = await errorOf(() => call(target as never), form);
@@ -78,6 +84,7 @@ describe.each(forms)('%s', (name, call, form) => {
       TypeError,
       /^unknown option 'timeuot'; \w+ knows .*links/,
     ],
+    ['options in an array', [], TypeError, /^options must be an object, got an array$/],
     ['options that are no object', 5, TypeError, /^options must be an object, got 5$/],
     [
       'a lockPath that is empty',
@@ -257,6 +264,18 @@ test.runIf(has('mountTmpfs'))(
       }
     }),
 );
+
+test('thousands of calls for a missing directory fail together', () =>
+  withTemporaryDirectory(async (directory) => {
+    const target = path.join(directory, 'missing', 'data');
+    const calls = Array.from({ length: 4000 }, () => lock(target));
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes.every((outcome) => outcome.status === 'rejected')).toBe(true);
+    const errors = new Set(
+      outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason as Error),
+    );
+    expect(errors.size).toBe(4000);
+  }));
 
 test.runIf(has('proc'))('a refused attempt leaves no descriptor open', () =>
   withTemporaryDirectory(async (directory) => {

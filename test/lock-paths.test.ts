@@ -43,6 +43,8 @@ test('two spellings of one path are one lock, and one queue', () =>
       `${parent}/./inner//../data`,
       `${directory}/link/data`,
       `${target}/`,
+      `${parent}/inner/../data/.`,
+      `${target}/././`,
       pathToFileURL(target),
     ];
     const held = await lock(target);
@@ -133,6 +135,26 @@ test.each([
       expect(lockFile).toMatch(/^\.[0-9a-f]{64}\.lock$/);
     }
     await held.release();
+  }),
+);
+
+test.each([200, 240, 245, 255])('a long name is one lock through a link, too: %d bytes', (length) =>
+  withTemporaryDirectory(async (directory) => {
+    await mkdir(path.join(directory, 'links'));
+    const target = path.join(directory, 'n'.repeat(length));
+    for (const link of ['short', 'l'.repeat(255)]) {
+      await symlink(target, path.join(directory, 'links', link));
+      const held = await lock(path.join(directory, 'links', link), { links: 'follow' });
+      expect(await tryLock(target)).toBeNull();
+      expect(path.dirname(held.lockPath)).toBe(directory);
+      await held.release();
+    }
+    const held = await lock(target);
+    expect(await tryLock(path.join(directory, 'links', 'short'), { links: 'follow' })).toBeNull();
+    await held.release();
+    expect(await readdir(path.join(directory, 'links'))).not.toContain(
+      expect.stringMatching(/lock$/),
+    );
   }),
 );
 

@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { HoldfastError, lock, withLock } from 'holdfast';
+import { HoldfastError, lock, lockSync, withLock } from 'holdfast';
 import type { LockOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
-import { runNode } from './helpers/child.js';
+import { runNode, withChildren } from './helpers/child.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { AgentLock, ProcessAgent } from './helpers/lock-agent.js';
 import { mustBlock } from './helpers/must-block.js';
@@ -159,3 +159,18 @@ test('no timer outlives its wait', () =>
     expect(ended.stdout).toBe('20 ETIMEDOUT\n0 timers\n');
     expect(performance.now() - started).toBeLessThan(30_000);
   }));
+
+test('the timeout of a blocking call holds though the lock file is replaced again and again', () =>
+  withTemporaryDirectory((directory) =>
+    withChildren(async (children) => {
+      const target = path.join(directory, 'file');
+      const lockPath = path.join(directory, '.file.lock');
+      const child = children.fork('replace-lock-file.mjs', { args: [lockPath] });
+      await child.waitForMessage('replacing');
+      const startedAt = performance.now();
+      expect(() => lockSync(target, { timeout: 2500 })).toThrow(
+        expect.objectContaining({ code: 'ETIMEDOUT' }),
+      );
+      expect(performance.now() - startedAt).toBeGreaterThan(2490);
+    }),
+  ));

@@ -1,11 +1,12 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type * as holdfast from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
-type Package = typeof import('holdfast');
+type Package = typeof holdfast;
 
 /** Loads the package anew, as a test runner does that resets its modules; the addon is loaded once per process. */
 function loadCopy(): Package {
