@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
 
 import { describe, expect, test } from 'vitest';
 
@@ -7,13 +9,11 @@ import { has } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
 import { mustBlock } from './helpers/must-block.js';
+import { fixturesDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 const modes = ['exclusive', 'shared'] as const;
 const kinds = ['process', 'worker'] as const;
-type Mode = (typeof modes)[number];
-
-const options = (mode: Mode) => ({ shared: mode === 'shared' });
 
 interface Setting {
   target: string;
@@ -37,28 +37,6 @@ async function withSetting(
 }
 
 describe.each(kinds)('lockSync in a %s', (kind) => {
-  test.each(modes.flatMap((waiting) => modes.map((blocking) => [waiting, blocking] as const)))(
-    'takes over the kernel wait of the pending %s lock() of its own thread (blocking: %s), which is served after it',
-    (waiting, blocking) =>
-      withSetting(kind, async ({ target, holder, blocked }) => {
-        const held = await holder.lock(target);
-        const waits = [blocked.lock(target, options(waiting)), blocked.lock(target)];
-        const sync = blocked.lockSync(target, options(blocking));
-        const served: string[] = [];
-        void waits[0]?.then(() => served.push('first wait'));
-        void waits[1]?.then(() => served.push('second wait'));
-        void sync.then(() => served.push('lockSync'));
-        const granted = await mustBlock(sync, 'lockSync on a lock that another process holds');
-
-        await held.release();
-        await (await granted()).releaseSync();
-        await (await within(waits[0] as (typeof waits)[0], 'the first wait')).release();
-        await (await within(waits[1] as (typeof waits)[0], 'the second wait')).release();
-        expect(served).toEqual(['lockSync', 'first wait', 'second wait']);
-        await (await holder.lock(target, { timeout: 10_000 })).release();
-      }),
-  );
-
   test('leaves the pending lock() of its own thread waiting when it times out', () =>
     withSetting(kind, async ({ target, holder, blocked }) => {
       const held = await holder.lock(target);
@@ -76,7 +54,7 @@ describe.each(kinds)('lockSync in a %s', (kind) => {
       const held = await holder.lock(target, { session: 'the-other' });
       for (const timeout of [0, 60]) {
         const started = performance.now();
-        const wait = blocked.lockSync(target, { ...options(mode), timeout });
+        const wait = blocked.lockSync(target, { shared: mode === 'shared', timeout });
         await expect(wait).rejects.toMatchObject({
           name: 'HoldfastError',
           code: 'ETIMEDOUT',
@@ -134,24 +112,67 @@ test('lockSync waits for what another thread of the process holds, in either dir
     }),
   ));
 
-describe.runIf(has('proc'))(
-  'lockSync after the kernel granted a wait that is not delivered',
-  () => {
-    test.each(modes.flatMap((waiting) => modes.map((blocking) => [waiting, blocking] as const)))(
-      '%s wait, %s call: the call gets the lock and the wait is served after it',
-      (waiting, blocking) =>
-        withSetting('process', async ({ target, holder, agents }) => {
-          const held = await holder.lock(target);
-          const child = agents.children.fork('lock-sync-after-grant.mjs', {
-            args: [target, waiting, blocking],
-          });
-          await child.waitForMessage('waiting');
-          await held.release();
-          const { order, exclusive } = await child.waitForMessage('done');
-          expect(order).toEqual(['lockSync', 'wait']);
-          expect(exclusive).toBe(true);
-          expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
-        }),
-    );
+interface Outcome {
+  order: string[];
+  exclusive: boolean;
+}
+
+type Scenario = Record<'target' | 'waiting' | 'blocking' | 'moment', string>;
+
+/** Runs lock-sync-beside-wait.mjs, and `release` when its thread waits. */
+const runs: Record<
+  (typeof kinds)[number],
+  (agents: LockAgents, scenario: Scenario, release: () => Promise<unknown>) => Promise<Outcome>
+> = {
+  async process(agents, scenario, release) {
+    const child = agents.children.fork('lock-sync-beside-wait.mjs', {
+      args: [JSON.stringify(scenario)],
+    });
+    await child.waitForMessage('waiting');
+    await release();
+    const { order, exclusive } = await child.waitForMessage('done');
+    expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
+    return { order, exclusive } as Outcome;
   },
-);
+  async worker(_agents, scenario, release) {
+    const worker = new Worker(path.join(fixturesDirectory, 'lock-sync-beside-wait.mjs'), {
+      workerData: scenario,
+      execArgv: [],
+    });
+    try {
+      await within(once(worker, 'message'), 'the worker to wait');
+      const done = once(worker, 'message') as Promise<[Outcome]>;
+      await release();
+      const [{ order, exclusive }] = await within(done, 'the worker to be served');
+      return { order, exclusive };
+    } finally {
+      await worker.terminate();
+    }
+  },
+};
+
+describe.runIf(has('proc'))('lockSync on a lock that its own thread waits for', () => {
+  test.each(
+    kinds.flatMap((kind) =>
+      ['pending', 'granted'].flatMap((moment) =>
+        modes.flatMap((waiting) =>
+          modes.map((blocking) => [kind, moment, waiting, blocking] as const),
+        ),
+      ),
+    ),
+  )(
+    '(%s; the wait is %s, %s; the call %s) takes over the kernel wait, and the wait is served after it',
+    (kind, moment, waiting, blocking) =>
+      withTemporaryDirectory((directory) =>
+        withLockAgents(async (agents) => {
+          const target = path.join(directory, 'file');
+          const holder = await agents.process();
+          const held = await holder.lock(target);
+          const scenario = { target, waiting, blocking, moment };
+          const outcome = await runs[kind](agents, scenario, () => held.release());
+          expect(outcome).toEqual({ order: ['lockSync', 'wait 1', 'wait 2'], exclusive: true });
+          await (await holder.lock(target, { timeout: 10_000 })).release();
+        }),
+      ),
+  );
+});

@@ -11,7 +11,7 @@ export function atScale(full: number, small: number): number {
 
 /** How long a wait, or a test, may take that takes `small` milliseconds at small counts at the very most. */
 export function limitAtScale(small: number): number {
-  return stress ? small * 30 : small;
+  return stress ? small * 60 : small;
 }
 
 /** Prints a measured figure. Tests assert generous bounds; what was really seen stands in their output. */
