@@ -13,9 +13,9 @@ class AddonData;
 // a user passes was checked in TypeScript.
 void ExportLockFunctions(Napi::Object exports, AddonData* data);
 
-template <Napi::Value (*callback)(const Napi::CallbackInfo&)>
+template <Napi::Value (*Callback)(const Napi::CallbackInfo&)>
 void Export(Napi::Object exports, const char* name, AddonData* data) {
-  exports.Set(name, Napi::Function::New<callback>(exports.Env(), name, data));
+  exports.Set(name, Napi::Function::New<Callback>(exports.Env(), name, data));
 }
 
 // An Error as src/errors.ts takes it.

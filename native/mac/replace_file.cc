@@ -1,7 +1,5 @@
 #include <fcntl.h>
-#include <sys/acl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -10,7 +8,25 @@
 #include "../path.h"
 #include "../posix/posix.h"
 
+// getxattr(2) and acl(3), declared here because cross-compilers come without <sys/xattr.h> and <sys/acl.h>.
+extern "C" {
+ssize_t flistxattr(int file, char* names, size_t size, int options);
+ssize_t fgetxattr(int file, const char* name, void* value, size_t size, uint32_t position,
+                  int options);
+int fsetxattr(int file, const char* name, const void* value, size_t size, uint32_t position,
+              int options);
+void* acl_get_fd_np(int file, int type);
+int acl_set_fd_np(int file, void* list, int type);
+int acl_free(void* object);
+}
+
 namespace holdfast {
+
+namespace {
+
+constexpr int kExtendedAcl = 0x100;  // ACL_TYPE_EXTENDED
+
+}  // namespace
 
 int PreallocateFile(int file, uint64_t size) {
   fstore_t store = {};
@@ -69,10 +85,10 @@ Error CopyAttributes(NativeHandle from, NativeHandle to) {
 }
 
 Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
-  acl_t list = acl_get_fd_np(DescriptorOf(from), ACL_TYPE_EXTENDED);
+  void* list = acl_get_fd_np(DescriptorOf(from), kExtendedAcl);
   // A file without a list is ENOENT (acl_get_fd_np(3)).
   if (list == nullptr) return errno == ENOENT || errno == ENOTSUP ? Error{} : LastError("acl_get");
-  const int result = acl_set_fd_np(DescriptorOf(to), list, ACL_TYPE_EXTENDED);
+  const int result = acl_set_fd_np(DescriptorOf(to), list, kExtendedAcl);
   const int number = errno;
   acl_free(list);
   return result == 0 ? Error{} : Error::FromSystem(number, "acl_set");
