@@ -1,6 +1,7 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
 import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
+import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
 import { lock, lockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
@@ -117,17 +118,29 @@ async function commit(
     if (data instanceof Uint8Array) {
       return toResult(request, await native.replaceSteps(id, everyStep, data));
     }
+    return await commitStream(request, id, data);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    native.closeReplacement(id);
+  }
+}
+
+async function commitStream(
+  request: ReplaceRequest,
+  id: number,
+  data: DataStream,
+): Promise<ReplaceResult> {
+  const chunks = new ChunkSource(data, request.signal);
+  try {
     toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
-    for await (const chunk of data) {
-      signal?.throwIfAborted();
+    for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
       const bytes = toBytes(chunk, 'each chunk of data');
       toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
     }
     request.lock?.verify();
     return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
   } finally {
-    signal?.removeEventListener('abort', onAbort);
-    native.closeReplacement(id);
+    chunks.close();
   }
 }
 
