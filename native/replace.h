@@ -84,6 +84,8 @@ class Replacement {
   ReplaceError Fail(Error error, const char* phase) const;
   Error FollowAndSplit(std::string* directory);
   Error OpenParent(const std::string& directory);
+  // Opens a directory on the way to the target, under the policy for links and never outside of `within`.
+  Error OpenInside(const std::string& directory, Directory* opened) const;
   Error MakeParents(const std::string& directory);
   Error CheckParent();
   Error InspectTarget();
@@ -96,6 +98,7 @@ class Replacement {
 
   ReplaceRequest request_;
   std::atomic<bool> cancelled_{false};
+  Directory root_;  // `within`, if it is given
   Directory directory_;
   std::string name_;
   FileStatus target_;
