@@ -3,13 +3,16 @@ import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
-import { lock, lockSync } from './lock.js';
+import type { FileLock } from './file-lock.js';
+import { withLock, withLockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
+  linkPolicies,
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
+  type ReadOptions,
   type ReplaceOptions,
   type ReplaceRequest,
   type ReplaceSyncOptions,
@@ -75,15 +78,15 @@ export function replaceFileSync(
 ): ReplaceResult {
   const request = toReplaceRequest('replaceFileSync', path, options);
   const bytes = toBytes(data);
-  if (request.ifMatch === undefined) return commitSync(request, bytes);
-  const held = lockSync(path);
-  try {
-    const current = readRegularFileSync(path, readOptions(request));
-    expectMatch(request, request.ifMatch, current);
+  const { ifMatch } = request;
+  if (ifMatch === undefined) return commitSync(request, bytes);
+  const swap = (held: FileLock): ReplaceResult => {
+    request.lock = held;
+    const current = readRegularFileSync(request.native.path, readOptions(request));
+    expectMatch(request, ifMatch, current);
     return commitSync(request, bytes);
-  } finally {
-    held.releaseSync();
-  }
+  };
+  return request.lock ? swap(request.lock) : withLockSync(path, placeOptions(request), swap);
 }
 
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */
@@ -92,15 +95,16 @@ export async function replace(
   data: Uint8Array | DataStream,
 ): Promise<ReplaceResult> {
   request.signal?.throwIfAborted();
-  if (request.ifMatch === undefined) return commit(request, data);
+  const { ifMatch, signal } = request;
+  if (ifMatch === undefined) return commit(request, data);
   const { path } = request.native;
-  const held = await lock(path, { signal: request.signal });
-  try {
-    expectMatch(request, request.ifMatch, await readRegularFile(path, readOptions(request)));
-    return await commit(request, data);
-  } finally {
-    await held.release();
-  }
+  const swap = async (held: FileLock): Promise<ReplaceResult> => {
+    request.lock = held;
+    expectMatch(request, ifMatch, await readRegularFile(path, readOptions(request)));
+    return commit(request, data);
+  };
+  if (request.lock) return swap(request.lock);
+  return withLock(path, { signal, ...placeOptions(request) }, swap);
 }
 
 async function commit(
@@ -154,9 +158,17 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   }
 }
 
-function readOptions(request: ReplaceRequest): { journalDir?: string } {
+/** Where the lock and the file of a compare-and-swap are found: where the replace finds them. */
+function placeOptions({ native: { links, refuseParentLinks } }: ReplaceRequest) {
+  return {
+    links: linkPolicies[links] === 'follow' ? 'follow' : 'refuse',
+    parents: refuseParentLinks ? 'refuse-links' : 'trust',
+  } as const;
+}
+
+function readOptions(request: ReplaceRequest): ReadOptions {
   const { journalDir } = request.native;
-  return journalDir === undefined ? {} : { journalDir };
+  return { ...placeOptions(request), journalDir, maxBytes: 2 ** 31 - 1 };
 }
 
 /** Compares, and lets the addon compare the identity once more just before it publishes. */
