@@ -128,8 +128,12 @@ Error Replacement::OpenTemporary() {
   const bool mode_follows =
       request_.mode || (request_.keep_mode && target_.kind == FileKind::kRegular);
   Error error = CreateTemporary(directory_, mode_follows ? kPrivate : 0666, &temporary_);
-  if (error.ok() || !IsDenied(error) || !MayCopy(error) || request_.journal_directory.empty()) {
-    return error;
+  if (error.ok() || !IsDenied(error) || !MayCopy(error)) return error;
+  if (request_.journal_directory.empty()) {
+    Handle target;
+    FileStatus status;
+    if (!OpenFile(directory_, name_, FileAccess::kReadWrite, &target, &status).ok()) return error;
+    return Error::Refused(Refusal::kNoJournalPlace, error.number, "open");
   }
   // Nothing can be created beside the target, which may be writable itself.
   if (!OpenDirectory(request_.journal_directory, ParentPolicy::kTrust, &journal_directory_).ok()) {
