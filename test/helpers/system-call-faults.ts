@@ -26,7 +26,7 @@ export const fileCalls = [
 
 /**
  * Runs `use` while strace watches the `fileCalls` of process `pid`, in all its threads, and makes them fail as `faults`
- * say: `pwrite64:error=EIO:when=3` is the third one of a thread. Rejects if there are faults and none of them happened.
+ * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its first. Rejects if there are faults and none of them happened.
  */
 export async function withFaults<T>(
   children: Children,
@@ -67,7 +67,8 @@ function parse(log: string): SystemCall[] {
     const key = `${thread} ${name}`;
     const occurrence = (counts.get(key) ?? 0) + 1;
     counts.set(key, occurrence);
-    const injected = line.includes('(INJECTED)');
+    // One at which the process was killed has no result.
+    const injected = /\(INJECTED\)| = \?$/.test(line);
     return [{ thread: Number(thread), name, occurrence, injected, line }];
   });
 }
