@@ -19,6 +19,7 @@ enum class Refusal : uint8_t {
   kDirectory,       // a directory, where a file is to be replaced
   kOutside,         // leads out of the directory that it must stay in
   kDirectoryMode,   // in a directory with other permissions than were required
+  kNoJournalPlace,  // could be written to, and its directory cannot: a journal has no place
 };
 
 // What an operating-system call or a check of ours answered. `number` is the platform's own error number (errno; on

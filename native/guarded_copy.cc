@@ -97,6 +97,16 @@ struct Journal {
   }
 
   Error Remove() const { return RemoveName(*directory, name, identity); }
+
+  // Ends the copy. A journal that cannot be removed is emptied, which says the same to ReplayFrom().
+  Error Retire(Durability durability) const {
+    if (!Remove().ok()) {
+      Error error = Truncate(file.get(), 0);
+      return error.ok() ? Flush(file.get(), durability) : error;
+    }
+    // Else a loss of power could bring the journal back, and with it the old contents.
+    return durability == Durability::kFull ? FlushDirectory(*directory) : Error{};
+  }
 };
 
 Error WriteJournal(const Directory& directory, const std::string& name, NativeHandle target,
@@ -189,6 +199,10 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
   FileStatus now;
   if (error.ok()) error = InspectName(place, journal.name, &now);
   if (!error.ok() || now.identity != journal.identity) return error;  // its copy has ended
+  if (now.size == 0) {
+    static_cast<void>(journal.Remove());  // retired: nothing hangs on it any more
+    return {};
+  }
 
   size_t read = 0;
   JournalHeader& header = journal.header;
@@ -233,18 +247,19 @@ Error GuardedCopy::Run(TargetState* state) const {
   if (size > status.size) error = Reserve(target.get(), size);
   if (!error.ok()) {
     static_cast<void>(Truncate(target.get(), status.size));
-    static_cast<void>(journal.Remove());
+    static_cast<void>(journal.Retire(Durability::kNone));
     return error;
   }
   *state = TargetState::kUnknown;
   error = Overwrite(*this, target.get(), status.size);
   if (error.ok()) {
     *state = TargetState::kNew;
-    return journal.Remove();
+    return journal.Retire(durability);
   }
   // The first error is the one to report; without a restoration the journal stays for the next use.
-  if (journal.RestoreTo(target.get()).ok() && journal.Remove().ok())
+  if (journal.RestoreTo(target.get()).ok() && journal.Retire(Durability::kNone).ok()) {
     *state = TargetState::kRestored;
+  }
   return error;
 }
 
@@ -265,11 +280,12 @@ bool HasJournal(const Directory& directory, const FileIdentity& target,
                 const std::string& journal_directory) {
   const std::string name = JournalName(target);
   FileStatus status;
-  if (InspectName(directory, name, &status).ok() && status.kind != FileKind::kAbsent) return true;
+  // An empty one is retired.
+  if (InspectName(directory, name, &status).ok() && status.size > 0) return true;
   Directory elsewhere;
   return !journal_directory.empty() &&
          OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere).ok() &&
-         InspectName(elsewhere, name, &status).ok() && status.kind != FileKind::kAbsent;
+         InspectName(elsewhere, name, &status).ok() && status.size > 0;
 }
 
 }  // namespace holdfast

@@ -13,6 +13,7 @@ namespace {
 // One huge write in a thread can stall for a tenth of a second and more; pieces do not, and let a cancellation in.
 constexpr size_t kPiece = 512 * 1024;
 constexpr uint32_t kPermissions = 0777;
+constexpr uint32_t kSetId = 06000;
 constexpr uint32_t kPrivate = 0600;
 
 bool IsDenied(const Error& error) {
@@ -32,38 +33,44 @@ ReplaceError Replacement::Fail(Error error, const char* phase) const {
   return result;
 }
 
+Error Replacement::OpenInside(const std::string& directory, Directory* opened) const {
+  Error error = OpenDirectory(directory, request_.parents, opened);
+  if (!error.ok() || request_.within.empty()) return WithPath(error, directory);
+  // The path is resolved once more, below the root and never out of it; only what is reached that way is used.
+  const size_t root = Join(request_.within, "").size();
+  const std::string below = directory.size() > root ? directory.substr(root) : std::string();
+  Directory beneath;
+  error = OpenBeneath(root_, below, &beneath);
+  if (!error.ok()) return WithPath(error, directory);
+  *opened = std::move(beneath);
+  return {};
+}
+
 Error Replacement::MakeParents(const std::string& directory) {
-  Error error = OpenDirectory(directory, request_.parents, &directory_);
-  if (error.number != ENOENT || !request_.make_directories) return WithPath(error, directory);
+  Error error = OpenInside(directory, &directory_);
+  if (error.number != ENOENT || !request_.make_directories) return error;
   const std::string parent = ParentOf(directory);
-  if (parent == directory) return WithPath(error, directory);
+  if (parent == directory || directory == request_.within) return error;
   error = MakeParents(parent);
   if (!error.ok()) return error;
   Directory made;
   error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made);
+  if (error.ok() && request_.durability == Durability::kFull) error = FlushDirectory(directory_);
   if (!error.ok()) return WithPath(error, directory);
+  // Somebody else may have made it meanwhile, as a link for instance.
+  if (!request_.within.empty()) return OpenInside(directory, &directory_);
   directory_ = std::move(made);
   return {};
 }
 
 Error Replacement::OpenParent(const std::string& directory) {
-  Error error = MakeParents(directory);
-  if (!error.ok() || request_.within.empty()) return error;
-  // The path is resolved once more, below the root and never out of it; only what is reached that way is used.
-  Directory root;
-  error = OpenDirectory(request_.within, request_.parents, &root);
-  if (!error.ok()) return WithPath(error, request_.within);
+  if (request_.within.empty()) return MakeParents(directory);
   const std::string prefix = Join(request_.within, "");
   if (directory != request_.within && directory.compare(0, prefix.size(), prefix) != 0) {
     return Error::Refused(Refusal::kOutside, EXDEV, "open", directory);
   }
-  const std::string below =
-      directory.size() > prefix.size() ? directory.substr(prefix.size()) : std::string();
-  Directory beneath;
-  error = OpenBeneath(root, below, &beneath);
-  if (!error.ok()) return WithPath(error, directory);
-  directory_ = std::move(beneath);
-  return {};
+  Error error = OpenDirectory(request_.within, request_.parents, &root_);
+  return error.ok() ? MakeParents(directory) : WithPath(error, request_.within);
 }
 
 Error Replacement::CheckParent() {
@@ -107,10 +114,15 @@ bool Replacement::MayCopy(const Error& error) const {
 
 Error Replacement::OpenTemporary() {
   // With no mode to be set later the file is made as any new file, with the umask's say in it.
-  const bool mode_follows = request_.mode || (request_.keep_mode && TargetExists());
+  const bool mode_follows =
+      request_.mode || (request_.keep_mode && target_.kind == FileKind::kRegular);
   Error error = CreateTemporary(directory_, mode_follows ? kPrivate : 0666, &temporary_);
-  if (error.ok() || !IsDenied(error) || !MayCopy(error) || request_.journal_directory.empty()) {
-    return error;
+  if (error.ok() || !IsDenied(error) || !MayCopy(error)) return error;
+  if (request_.journal_directory.empty()) {
+    Handle target;
+    FileStatus status;
+    if (!OpenFile(directory_, name_, FileAccess::kReadWrite, &target, &status).ok()) return error;
+    return Error::Refused(Refusal::kNoJournalPlace, error.number, "open");
   }
   // Nothing can be created beside the target, which may be writable itself.
   if (!OpenDirectory(request_.journal_directory, ParentPolicy::kTrust, &journal_directory_).ok()) {
@@ -257,6 +269,8 @@ ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
   copy.size = written_;
   copy.expected = target_.identity;
   copy.mode = request_.mode;
+  // As a rename: set-id bits stay only if they are asked for.
+  if (!copy.mode && (target_.mode & kSetId) != 0) copy.mode = target_.mode & kPermissions;
   copy.durability = request_.durability;
   TargetState state = TargetState::kOld;
   Error error = copy.Run(&state);

@@ -83,6 +83,8 @@ class Replacement {
  private:
   ReplaceError Fail(Error error, const char* phase) const;
   Error OpenParent(const std::string& directory);
+  // Opens a directory on the way to the target, under the policy for links and never outside of `within`.
+  Error OpenInside(const std::string& directory, Directory* opened) const;
   Error MakeParents(const std::string& directory);
   Error CheckParent();
   Error InspectTarget();
@@ -95,6 +97,7 @@ class Replacement {
 
   ReplaceRequest request_;
   std::atomic<bool> cancelled_{false};
+  Directory root_;  // `within`, if it is given
   Directory directory_;
   std::string name_;
   FileStatus target_;

@@ -92,6 +92,12 @@ const refusals: readonly (RefusalKind | null)[] = [
   { code: 'EISDIR', reason: () => 'refused to replace a directory by a file' },
   { code: 'EXDEV', reason: () => 'refused a path that leads out of its directory' },
   { code: 'EPERM', reason: () => 'refused a directory with other permissions than required' },
+  {
+    code: 'EACCES',
+    reason: () =>
+      'nothing can be created beside the file, and a copy into it needs a journal: ' +
+      `option 'journalDir' gives that a place`,
+  },
 ];
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));

@@ -1,4 +1,4 @@
-import type { FileLock } from './file-lock.js';
+import { FileLock } from './file-lock.js';
 import type { NativeReadOptions, NativeReplaceOptions } from './native.js';
 import {
   checkNames,
@@ -49,7 +49,7 @@ export interface ReplaceSyncOptions {
   within?: string | URL | undefined;
   /**
    * Replace only if the file is the expected one, else ECONFLICT. Compared under the lock on the path just before
-   * publishing: atomic among holdfast's users only.
+   * publishing: atomic among holdfast's users only. The lock is `lock` if that is given, else taken and waited for.
    */
   ifMatch?: ExpectedFile | undefined;
   /** Fail with EEXIST when the file exists. @default false */
@@ -142,7 +142,7 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
     native,
     follow: links === 'follow',
     ifMatch: toExpectedFile(given.ifMatch),
-    lock: given.lock as FileLock | undefined,
+    lock: toLock(given.lock),
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
 }
@@ -179,6 +179,11 @@ function toKeep(keep: unknown): Set<string> | undefined {
     );
   }
   return new Set(keep as string[]);
+}
+
+function toLock(lock: unknown): FileLock | undefined {
+  if (lock === undefined || lock instanceof FileLock) return lock;
+  throw new TypeError(`option 'lock' must be a FileLock, got ${show(lock)}`);
 }
 
 const hexSha256 = /^[0-9a-f]{64}$/i;

@@ -1,15 +1,18 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
 import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
+import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
+import type { FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
-import { lock, lockSync } from './lock.js';
+import { withLock, withLockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
+  type ReadOptions,
   type ReplaceOptions,
   type ReplaceRequest,
   type ReplaceSyncOptions,
@@ -75,18 +78,16 @@ export function replaceFileSync(
 ): ReplaceResult {
   const request = toReplaceRequest('replaceFileSync', path, options);
   const bytes = toBytes(data);
-  if (request.follow)
-    request.native.path = followLinksSync(request.native.path, request.native.refuseParentLinks);
-  if (request.ifMatch === undefined) return commitSync(request, bytes);
-  const target = request.native.path;
-  const held = lockSync(target);
-  try {
-    const current = readRegularFileSync(target, readOptions(request));
-    expectMatch(request, request.ifMatch, current);
+  const { native: target, ifMatch } = request;
+  if (request.follow) target.path = followLinksSync(target.path, target.refuseParentLinks);
+  if (ifMatch === undefined) return commitSync(request, bytes);
+  const swap = (held: FileLock): ReplaceResult => {
+    request.lock = held;
+    const current = readRegularFileSync(target.path, readOptions(request));
+    expectMatch(request, ifMatch, current);
     return commitSync(request, bytes);
-  } finally {
-    held.releaseSync();
-  }
+  };
+  return request.lock ? swap(request.lock) : withLockSync(target.path, placeOptions(request), swap);
 }
 
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */
@@ -95,17 +96,17 @@ export async function replace(
   data: Uint8Array | DataStream,
 ): Promise<ReplaceResult> {
   request.signal?.throwIfAborted();
-  if (request.follow)
-    request.native.path = await followLinks(request.native.path, request.native.refuseParentLinks);
-  if (request.ifMatch === undefined) return commit(request, data);
+  const { native: target, ifMatch, signal } = request;
+  if (request.follow) target.path = await followLinks(target.path, target.refuseParentLinks);
+  if (ifMatch === undefined) return commit(request, data);
   const { path } = request.native;
-  const held = await lock(path, { signal: request.signal });
-  try {
-    expectMatch(request, request.ifMatch, await readRegularFile(path, readOptions(request)));
-    return await commit(request, data);
-  } finally {
-    await held.release();
-  }
+  const swap = async (held: FileLock): Promise<ReplaceResult> => {
+    request.lock = held;
+    expectMatch(request, ifMatch, await readRegularFile(path, readOptions(request)));
+    return commit(request, data);
+  };
+  if (request.lock) return swap(request.lock);
+  return withLock(path, { signal, ...placeOptions(request) }, swap);
 }
 
 async function commit(
@@ -123,17 +124,29 @@ async function commit(
     if (data instanceof Uint8Array) {
       return toResult(request, await native.replaceSteps(id, everyStep, data));
     }
+    return await commitStream(request, id, data);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    native.closeReplacement(id);
+  }
+}
+
+async function commitStream(
+  request: ReplaceRequest,
+  id: number,
+  data: DataStream,
+): Promise<ReplaceResult> {
+  const chunks = new ChunkSource(data, request.signal);
+  try {
     toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
-    for await (const chunk of data) {
-      signal?.throwIfAborted();
+    for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
       const bytes = toBytes(chunk, 'each chunk of data');
       toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
     }
     request.lock?.verify();
     return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
   } finally {
-    signal?.removeEventListener('abort', onAbort);
-    native.closeReplacement(id);
+    chunks.close();
   }
 }
 
@@ -147,9 +160,14 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   }
 }
 
-function readOptions(request: ReplaceRequest): { journalDir?: string } {
+/** Where the lock and the file of a compare-and-swap are found: where the replace finds them. */
+function placeOptions({ native: { refuseParentLinks } }: ReplaceRequest) {
+  return { parents: refuseParentLinks ? 'refuse-links' : 'trust' } as const;
+}
+
+function readOptions(request: ReplaceRequest): ReadOptions {
   const { journalDir } = request.native;
-  return journalDir === undefined ? {} : { journalDir };
+  return { ...placeOptions(request), journalDir, maxBytes: 2 ** 31 - 1 };
 }
 
 /** Compares, and lets the addon compare the identity once more just before it publishes. */

@@ -1,4 +1,4 @@
-import { chmod, lstat, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -154,6 +154,18 @@ describe('a file that cannot be used is left alone', () => {
       expect(result).toMatchObject({ code: 65, signal: null, stdout: '' });
       expect(result.stderr).toBe(`holdfast demo: ${file} cannot be used: there is no such file\n`);
     });
+  });
+});
+
+test('a file with another name is refused, and both are left alone', async () => {
+  await withTemporaryDirectory(async (directory) => {
+    const file = path.join(directory, 'file.json');
+    await writeFile(file, '{}');
+    await link(file, path.join(directory, 'other.json'));
+    const result = await holdfast(['demo', file, '--processes', '2', '--rounds', '1']);
+    expect(result).toMatchObject({ code: 77, signal: null });
+    expect(result.stderr).toMatch(/^holdfast demo: EMLINK: .*\n$/);
+    expect(await readFile(path.join(directory, 'other.json'), 'utf8')).toBe('{}');
   });
 });
 

@@ -67,6 +67,7 @@ Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t m
   if (!created && errno != EEXIST) return LastError("mkdir");
   Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!created, directory);
   if (!error.ok() || !created) return error;
+  directory->mode = mode;
   return SetDirectoryMode(*directory, mode);
 }
 

@@ -1,9 +1,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
-import { temporaryPath } from './demo-file.js';
 import { monotonicNow } from './demo-protocol.js';
 import type { Round, WriterMessage, WriterPlan } from './demo-protocol.js';
 
@@ -31,7 +29,7 @@ export interface TakeOver {
 
 /**
  * Starts the writers, kills the first one in the middle of its work, has another process do the rest of it, and
- * resolves when all are done. Whatever happens, no process and no temporary file of theirs is left in the end.
+ * resolves when all are done. Whatever happens, no process is left in the end.
  */
 export async function runCrew(
   plan: CrewPlan,
@@ -88,7 +86,6 @@ export async function runCrew(
   } finally {
     over = true;
     await Promise.all(writers.map((writer) => writer.kill()));
-    await Promise.all(writers.map(({ pid }) => rm(temporaryPath(file, pid), { force: true })));
   }
 }
 

@@ -1,4 +1,6 @@
-import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+
+import { replaceFile } from '../index.js';
 
 /** The field that the demo counts in. */
 export const counterField = 'holdfastDemoCounter';
@@ -56,20 +58,30 @@ export function otherFields(document: Document): string {
   return JSON.stringify({ ...document, [counterField]: 0 });
 }
 
-export function serialize(document: Document): string {
+function serialize(document: Document): string {
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 
-/** Where process `pid` writes the file's next contents. */
-export function temporaryPath(file: string, pid: number): string {
-  return `${file}.demo-${String(pid)}.tmp`;
-}
+/** The demo kills processes, and does not cut the power: the disk need not be waited for. */
+const options = { durability: 'none' } as const;
 
 /** Replaces the file by new contents, so that a reader finds the old or the new ones, whole. Keeps the mode. */
 export async function replaceDocument(file: string, document: Document): Promise<void> {
-  const { mode } = await stat(file);
-  const temporary = temporaryPath(file, process.pid);
-  await writeFile(temporary, serialize(document), { mode: 0o600 });
-  await chmod(temporary, mode);
-  await rename(temporary, file);
+  await replaceFile(file, serialize(document), options);
+}
+
+/** Writes half of the new contents, calls back, and stays there for ever. */
+export async function stayInReplace(
+  file: string,
+  document: Document,
+  onHalfWritten: () => Promise<void>,
+): Promise<never> {
+  const text = serialize(document);
+  async function* halfOfIt(): AsyncGenerator<string> {
+    yield text.slice(0, text.length / 2);
+    await onHalfWritten();
+    await new Promise(() => undefined);
+  }
+  await replaceFile(file, halfOfIt(), options);
+  throw new Error('the replace went on without the other half');
 }

@@ -83,8 +83,8 @@ async function work(
     },
     onKill(pid) {
       const where = locked
-        ? 'holds the lock and has half written its file'
-        : 'has half written its file';
+        ? 'holds the lock and has written half of the new contents'
+        : 'has written half of the new contents';
       status.print(`pid ${pid} ${where}: killing it with SIGKILL.`);
     },
     onReplacement(pid, count) {

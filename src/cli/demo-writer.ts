@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { withLock } from '../index.js';
@@ -7,8 +6,7 @@ import {
   counterOf,
   readDocument,
   replaceDocument,
-  serialize,
-  temporaryPath,
+  stayInReplace,
 } from './demo-file.js';
 import { monotonicNow } from './demo-protocol.js';
 import type { Round, WriterMessage, WriterPlan } from './demo-protocol.js';
@@ -55,12 +53,7 @@ async function increment(file: string, stay: boolean): Promise<void> {
   const document = await readDocument(file);
   await sleep(thinkingTime);
   document[counterField] = (counterOf(document) ?? 0) + 1;
-  if (stay) {
-    const text = serialize(document);
-    await writeFile(temporaryPath(file, process.pid), text.slice(0, text.length / 2));
-    await send({ name: 'inside' });
-    await new Promise(() => undefined);
-  }
+  if (stay) await stayInReplace(file, document, () => send({ name: 'inside' }));
   await replaceDocument(file, document);
 }
 

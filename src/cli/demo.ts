@@ -32,7 +32,7 @@ export const demo = defineCommand({
   summary: 'See the lock work: many processes, one file, one of them killed inside',
   synopsis: '[options] [FILE]',
   about: [
-    'Starts real processes that all change the same JSON file, again and again: each takes the lock, reads the file, thinks for a millisecond, adds one to a counter, and writes the file back by a temporary file and a rename. One of them is killed with SIGKILL while it holds the lock and has half written its temporary file; another gets the lock, and a new process does the rest of its work. Meanwhile a reader without a lock reads the file and parses it.',
+    'Starts real processes that all change the same JSON file, again and again: each takes the lock, reads the file, thinks for a millisecond, adds one to a counter, and replaces the file in one step. One of them is killed with SIGKILL while it holds the lock and has written half of the new contents; another gets the lock, and a new process does the rest of its work. Meanwhile a reader without a lock reads the file and parses it.',
     `FILE is a JSON file that holds an object: the demo adds the field "${counterField}" to it (or goes on counting there) and writes the other fields back as they are, indented by two spaces. Without FILE it makes one in a temporary directory, and removes it in the end.`,
   ],
   options,
@@ -42,7 +42,10 @@ export const demo = defineCommand({
     ['64', 'the command line is wrong'],
     ['65', 'FILE does not hold a JSON object'],
     ['71', 'the system said no, for example to a file that cannot be written'],
-    ['77', 'the lock was refused: what lies at its place is not safe to use'],
+    [
+      '77',
+      'refused: the file has other names, or what lies at the place of its lock is not safe to use',
+    ],
     ['128+N', 'ended by signal N, after the processes and the temporary directory were removed'],
   ],
   examples: [
@@ -79,7 +82,7 @@ export const demo = defineCommand({
   },
 });
 
-/** The file itself where a link is given: a rename would replace the link. */
+/** The file itself where a link is given: a link is not replaced. */
 async function resolveFile(given: string): Promise<string> {
   try {
     return await realpath(given);

@@ -5,11 +5,12 @@ import path from 'node:path';
 import { UsageError } from './command.js';
 import { demo } from './demo.js';
 import { renderOverview } from './help.js';
+import { replace } from './replace.js';
 import { report } from './report.js';
 import { run } from './run.js';
 import { who } from './who.js';
 
-const commands = [run, who, demo];
+const commands = [run, who, replace, demo];
 
 void main(process.argv.slice(2)).then((code) => {
   // Not process.exit(): output that is still on its way to a pipe would be cut off.

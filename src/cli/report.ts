@@ -1,4 +1,5 @@
 import { HoldfastError } from '../index.js';
+import type { ReplaceFailure } from '../index.js';
 import { UsageError } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { printable } from './terminal.js';
@@ -17,6 +18,23 @@ const nextSteps: Readonly<Record<string, string>> = {
   ENOSYS: 'The file system there offers no locks: use a file on another one',
   EOPNOTSUPP: 'The file system there offers no locks: use a file on another one',
   EROFS: 'The file system is read-only: use a file on another one',
+};
+
+/** The same where a file was to be replaced. */
+const nextStepsOfReplace: Readonly<Record<string, string>> = {
+  EACCES: 'Whoever replaces a file must be allowed to write in its directory',
+  EPERM: 'Whoever replaces a file must be allowed to write in its directory',
+  ELOOP: 'Name what the link leads to',
+  EMLINK: 'The other names would keep the old contents: remove them, or write a new file',
+  ENOENT: 'The directory must exist; the file need not',
+};
+
+/** What is in the file's place, where it is not the old contents. */
+const states: Readonly<Record<ReplaceFailure['targetState'], string>> = {
+  old: '',
+  restored: '',
+  new: '. The new contents are in place',
+  unknown: '. The contents are not whole: the next use of holdfast restores the old ones',
 };
 
 /** Prints an error as a line on stderr, without a stack, and hands back the exit code that goes with it. */
@@ -43,12 +61,15 @@ export function print(program: string, message: string): void {
   process.stderr.write(`${program}: ${printable(message)}\n`);
 }
 
-function describe(error: NodeJS.ErrnoException): string {
-  const { code, message } = error;
+/** An error in a line, with what can be done about it. */
+export function describe(error: Error): string {
+  const { code, message, phase, targetState } = error as NodeJS.ErrnoException &
+    Partial<ReplaceFailure>;
   if (code === undefined) return message;
-  const nextStep = nextSteps[code];
+  const nextStep = (phase === undefined ? nextSteps : nextStepsOfReplace)[code];
   return (
     (message.includes(code) ? message : `${message} (${code})`) +
+    (targetState === undefined ? '' : states[targetState]) +
     (nextStep === undefined ? '' : `. ${nextStep}.`)
   );
 }

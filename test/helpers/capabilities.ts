@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -62,6 +62,43 @@ const probes = {
         whyNot('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory]) ??
         whyNot('umount', [directory]),
     ),
+
+  /** A small ext4 can be made in a file and mounted. */
+  mountExt4: () =>
+    inTemporaryDirectory((directory) => {
+      const image = path.join(directory, 'image');
+      const place = path.join(directory, 'place');
+      writeFileSync(image, '');
+      truncateSync(image, 2 * 1024 * 1024);
+      mkdirSync(place);
+      return (
+        whyNot('mkfs.ext4', ['-q', '-F', image]) ??
+        whyNot('mount', ['-o', 'loop', image, place]) ??
+        whyNot('umount', [place])
+      );
+    }),
+
+  /** A file can be mounted over another one. */
+  bindMount: () =>
+    inTemporaryDirectory((directory) => {
+      const file = path.join(directory, 'file');
+      writeFileSync(file, '');
+      return whyNot('mount', ['--bind', file, file]) ?? whyNot('umount', [file]);
+    }),
+
+  /** Temporary files can have extended attributes and access control lists, and python3 can set them. */
+  extendedAttributes: () =>
+    inTemporaryDirectory((directory) => {
+      const file = path.join(directory, 'file');
+      writeFileSync(file, '');
+      const list = '0200000001000600ffffffff04000400ffffffff20000400ffffffff';
+      return whyNot('python3', [
+        '-c',
+        'import os, sys; os.setxattr(sys.argv[1], "user.a", b"b");' +
+          'os.setxattr(sys.argv[1], "system.posix_acl_access", bytes.fromhex(sys.argv[2]))',
+        ...[file, list],
+      ]);
+    }),
 
   /** /proc tells about processes. */
   proc: () => (existsSync('/proc/self/fdinfo') ? null : '/proc/self/fdinfo does not exist'),

@@ -4,12 +4,17 @@ import { deserialize, serialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 
 import type {
+  FileContents,
   HoldfastEventName,
   InspectOptions,
   LockHolder,
   LockInspection,
   LockOptions,
   LockSyncOptions,
+  ReadOptions,
+  ReplaceFailure,
+  ReplaceResult,
+  ReplaceSyncOptions,
   TryLockOptions,
 } from 'holdfast';
 
@@ -20,6 +25,9 @@ import { fixturesDirectory } from './paths.js';
 
 /** Options as they can be sent to another thread or process. */
 export type AgentOptions<Options> = Omit<Options, 'signal' | 'onWait'>;
+
+/** A part of a stream that an agent makes: a chunk, or a call of node:fs in between. */
+export type StreamStep = { chunk: string | Uint8Array } | { call: string; args: unknown[] };
 
 /** What a `FileLock` in an agent looked like. */
 export interface LockState {
@@ -41,6 +49,9 @@ export class AgentError extends Error {
   declare readonly path?: string;
   declare readonly refused?: boolean;
   declare readonly holder?: LockHolder | null;
+  declare readonly phase?: ReplaceFailure['phase'];
+  declare readonly published?: boolean;
+  declare readonly targetState?: ReplaceFailure['targetState'];
 
   constructor(fields: Record<string, unknown>) {
     super(String(fields.message));
@@ -161,6 +172,26 @@ export class LockAgent {
 
   async inspectLock(target: string, options?: InspectOptions): Promise<LockInspection> {
     return this.call<LockInspection>('inspectLock', target, options);
+  }
+
+  async replaceFile(
+    target: string,
+    data: string | Uint8Array | StreamStep[],
+    options?: ReplaceSyncOptions,
+  ): Promise<ReplaceResult> {
+    return this.call<ReplaceResult>('replaceFile', target, data, options);
+  }
+
+  async replaceFileSync(
+    target: string,
+    data: string | Uint8Array,
+    options?: ReplaceSyncOptions,
+  ): Promise<ReplaceResult> {
+    return this.call<ReplaceResult>('replaceFileSync', target, data, options);
+  }
+
+  async readRegularFile(target: string, options?: ReadOptions): Promise<FileContents | null> {
+    return this.call<FileContents | null>('readRegularFile', target, options);
   }
 
   /** What was published on holdfast's diagnostics channels so far. */

@@ -1,0 +1,337 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import {
+  HoldfastError,
+  lock,
+  readRegularFile,
+  replaceFile,
+  replaceFileSync,
+  withLock,
+} from 'holdfast';
+import type { ExpectedFile, ReplaceResult, ReplaceSyncOptions } from 'holdfast';
+import { describe, expect, test } from 'vitest';
+
+import { within } from './helpers/bounded-wait.js';
+import { withChildren } from './helpers/child.js';
+import { printFigure } from './helpers/scale.js';
+import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+
+const old = 'old contents';
+const sha256 = (contents: string): string => createHash('sha256').update(contents).digest('hex');
+
+type Replace = (
+  file: string,
+  data: string,
+  options?: ReplaceSyncOptions,
+) => ReplaceResult | Promise<ReplaceResult>;
+// eslint-disable-next-line @typescript-eslint/require-await -- What it throws is to be a rejection.
+const sync: Replace = async (...args) => replaceFileSync(...args);
+const forms: [string, Replace][] = [
+  ['replaceFile', replaceFile],
+  ['replaceFileSync', sync],
+];
+
+async function withFile(use: (file: string, directory: string) => Promise<void>): Promise<void> {
+  await withTemporaryDirectory(async (directory) => {
+    const file = path.join(directory, 'file');
+    await writeFile(file, old);
+    await use(file, directory);
+    const left = await readdir(directory);
+    expect(left.filter((name) => /\.tmp$|\.journal$/.test(name))).toEqual([]);
+  });
+}
+
+async function identityOf(file: string): Promise<string> {
+  const current = await readRegularFile(file);
+  if (current === null) throw new Error(`${file} is absent`);
+  return current.identity;
+}
+
+async function expectConflict(file: string, replaced: unknown): Promise<void> {
+  const error: unknown = await Promise.resolve(replaced).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(HoldfastError);
+  expect(error).toMatchObject({
+    name: 'HoldfastError',
+    code: 'ECONFLICT',
+    message: `ECONFLICT: the file is not the expected one, '${file}'`,
+    path: file,
+    refused: false,
+    phase: 'publish',
+    published: false,
+    targetState: 'old',
+  });
+}
+
+describe.each(forms)('ifMatch of %s', (_form, replace) => {
+  describe.each(['never', 'always'] as const)("copyFallback: '%s'", (copyFallback) => {
+    test('replaces the file that was read, and tells the identity of the new one', async () => {
+      await withFile(async (file) => {
+        const identity = await identityOf(file);
+        const first = await replace(file, '1', { ifMatch: { identity }, copyFallback });
+        expect(first.identity).toBe(await identityOf(file));
+        expect(first.identity).not.toBe(identity);
+        await expectConflict(
+          file,
+          (async () => replace(file, '2', { ifMatch: { identity }, copyFallback }))(),
+        );
+        expect(readFileSync(file, 'utf8')).toBe('1');
+        await replace(file, '2', { ifMatch: { identity: first.identity }, copyFallback });
+        expect(readFileSync(file, 'utf8')).toBe('2');
+      });
+    });
+
+    test('sees a change of the same length in the file itself', async () => {
+      await withFile(async (file) => {
+        const identity = await identityOf(file);
+        await writeFile(file, old.toUpperCase());
+        await expectConflict(
+          file,
+          (async () => replace(file, 'new', { ifMatch: { identity }, copyFallback }))(),
+        );
+        expect(readFileSync(file, 'utf8')).toBe(old.toUpperCase());
+      });
+    });
+
+    test('compares contents by their hash', async () => {
+      await withFile(async (file) => {
+        await expectConflict(
+          file,
+          (async () => replace(file, 'x', { ifMatch: { sha256: sha256('x') }, copyFallback }))(),
+        );
+        expect(readFileSync(file, 'utf8')).toBe(old);
+        await replace(file, 'new', { ifMatch: { sha256: sha256(old) }, copyFallback });
+        expect(readFileSync(file, 'utf8')).toBe('new');
+      });
+    });
+
+    test('null is an absent file', async () => {
+      await withFile(async (file) => {
+        await expectConflict(
+          file,
+          (async () => replace(file, 'new', { ifMatch: null, copyFallback }))(),
+        );
+        expect(readFileSync(file, 'utf8')).toBe(old);
+        await rm(file);
+        await replace(file, 'new', { ifMatch: null, copyFallback });
+        expect(readFileSync(file, 'utf8')).toBe('new');
+      });
+    });
+
+    test.each<[string, ExpectedFile]>([
+      ['an identity', { identity: '1:2:3' }],
+      ['a hash', { sha256: sha256(old) }],
+    ])('%s is never that of an absent file', async (_name, ifMatch) => {
+      await withTemporaryDirectory(async (directory) => {
+        const file = path.join(directory, 'file');
+        await expectConflict(file, (async () => replace(file, 'new', { ifMatch, copyFallback }))());
+        expect(await readdir(directory)).toEqual(['.file.lock']);
+      });
+    });
+  });
+
+  test('follows a link where it may, and compares what it leads to', async () => {
+    await withFile(async (file, directory) => {
+      const link = path.join(directory, 'link');
+      await symlink('file', link);
+      const ifMatch = { sha256: sha256(old) };
+      await expect((async () => replace(link, 'new', { ifMatch }))()).rejects.toMatchObject({
+        code: 'ELOOP',
+      });
+      await replace(link, 'new', { ifMatch, links: 'follow' });
+      expect(readFileSync(file, 'utf8')).toBe('new');
+    });
+  });
+
+  test('works under a lock that the caller has given', async () => {
+    await withFile(async (file) => {
+      const held = await lock(file);
+      try {
+        const options = { ifMatch: { sha256: sha256(old) }, lock: held };
+        await within(Promise.resolve(replace(file, 'new', options)), 'a swap under our lock');
+        expect(readFileSync(file, 'utf8')).toBe('new');
+        await expectConflict(file, (async () => replace(file, 'newer', options))());
+        expect(held.held).toBe(true);
+      } finally {
+        await held.release();
+      }
+    });
+  });
+
+  test('inside withLock, without that lock, fails at once instead of waiting for itself', async () => {
+    await withFile(async (file) => {
+      await withLock(file, async () => {
+        await expect(
+          within(
+            (async () => replace(file, 'new', { ifMatch: { sha256: sha256(old) } }))(),
+            'a swap inside withLock',
+          ),
+        ).rejects.toMatchObject({ code: 'EDEADLK' });
+      });
+      expect(readFileSync(file, 'utf8')).toBe(old);
+    });
+  });
+
+  test.each([
+    ['a string', 'abc'],
+    ['a number', 5],
+    ['an empty object', {}],
+    ['a hash of the wrong length', { sha256: 'abc' }],
+    ['an identity that is no string', { identity: 5 }],
+  ])('%s is refused as misuse', async (_name, ifMatch) => {
+    await withFile(async (file) => {
+      await expect(
+        (async () => replace(file, 'new', { ifMatch: ifMatch as unknown as ExpectedFile }))(),
+      ).rejects.toThrow(/^option 'ifMatch' must be/);
+      expect(readFileSync(file, 'utf8')).toBe(old);
+    });
+  });
+});
+
+test('ifMatch does not touch a file that somebody changes while the new contents are written', async () => {
+  await withFile(async (file) => {
+    const identity = await identityOf(file);
+    async function* interfering(): AsyncGenerator<string> {
+      yield 'mine';
+      // Somebody who knows nothing of holdfast's locks.
+      await writeFile(file, 'theirs');
+    }
+    await expectConflict(file, replaceFile(file, interfering(), { ifMatch: { identity } }));
+    expect(readFileSync(file, 'utf8')).toBe('theirs');
+  });
+});
+
+describe.each(forms)('createOnly of %s', (_form, replace) => {
+  test('makes a file, and never replaces one', async () => {
+    await withFile(async (file) => {
+      await expect(
+        (async () => replace(file, 'new', { createOnly: true }))(),
+      ).rejects.toMatchObject({ code: 'EEXIST', published: false, targetState: 'old' });
+      expect(readFileSync(file, 'utf8')).toBe(old);
+      await rm(file);
+      await replace(file, 'new', { createOnly: true });
+      expect(readFileSync(file, 'utf8')).toBe('new');
+    });
+  });
+});
+
+test('of many createOnly at once one makes the file', async () => {
+  await withTemporaryDirectory(async (directory) => {
+    const file = path.join(directory, 'file');
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 32 }, (_, number) =>
+        replaceFile(file, `${number}`, { createOnly: true, durability: 'none' }),
+      ),
+    );
+    const winners = outcomes.flatMap(({ status }, number) =>
+      status === 'fulfilled' ? [`${number}`] : [],
+    );
+    expect(winners).toHaveLength(1);
+    expect(readFileSync(file, 'utf8')).toBe(winners[0]);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'EEXIST' });
+    }
+    expect(await readdir(directory)).toEqual(['file']);
+  });
+});
+
+test('createOnly does not replace a file that came while the contents were written', async () => {
+  await withTemporaryDirectory(async (directory) => {
+    const file = path.join(directory, 'file');
+    async function* interfering(): AsyncGenerator<string> {
+      yield 'mine';
+      await writeFile(file, 'theirs');
+    }
+    await expect(replaceFile(file, interfering(), { createOnly: true })).rejects.toMatchObject({
+      code: 'EEXIST',
+      phase: 'publish',
+    });
+    expect(readFileSync(file, 'utf8')).toBe('theirs');
+    expect(await readdir(directory)).toEqual(['file']);
+  });
+});
+
+test.each(['identity', 'sha256'])(
+  'two processes that swap by %s and try again lose nothing',
+  async (compared) => {
+    await withTemporaryDirectory(async (directory) => {
+      const file = path.join(directory, 'file');
+      const count = 200;
+      const conflicts = await withChildren(async (children) => {
+        const swappers = ['a', 'b'].map((name) =>
+          children.fork('swap.mjs', { args: [file, name, `${count}`, compared] }),
+        );
+        await Promise.all(swappers.map((child) => child.waitForMessage('ready')));
+        for (const child of swappers) child.send('go');
+        const done = await Promise.all(swappers.map((child) => child.waitForMessage('done')));
+        for (const child of swappers) {
+          expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
+        }
+        return done.map((message) => Number(message.conflicts));
+      });
+      const lines = (await readFile(file, 'utf8')).split('\n').slice(0, -1);
+      for (const name of ['a', 'b']) {
+        expect(lines.filter((line) => line.startsWith(name))).toEqual(
+          Array.from({ length: count }, (_, number) => `${name} ${number}`),
+        );
+      }
+      expect(lines).toHaveLength(2 * count);
+      printFigure(`2 x ${count} swaps by ${compared}: ${conflicts.join(' and ')} conflicts`);
+      expect(Math.max(...conflicts)).toBeGreaterThan(0);
+      expect((await readdir(directory)).sort()).toEqual(['.file.lock', 'file']);
+    });
+  },
+);
+
+describe.each(forms)('lock of %s', (_form, replace) => {
+  test('a lock that is held lets the replace pass', async () => {
+    await withFile(async (file) => {
+      await withLock(file, async (held) => {
+        await replace(file, 'new', { lock: held });
+      });
+      expect(readFileSync(file, 'utf8')).toBe('new');
+    });
+  });
+
+  test.each(['lost', 'released'])('a lock that is %s stops it', async (how) => {
+    await withFile(async (file, directory) => {
+      const held = await lock(file);
+      if (how === 'lost') await rm(path.join(directory, '.file.lock'));
+      else await held.release();
+      await expect((async () => replace(file, 'new', { lock: held }))()).rejects.toMatchObject({
+        name: 'HoldfastError',
+        code: 'ECOMPROMISED',
+      });
+      expect(readFileSync(file, 'utf8')).toBe(old);
+      await held.release();
+    });
+  });
+
+  test('what is no lock is refused as misuse', async () => {
+    await withFile(async (file) => {
+      for (const wrong of [{}, 'lock', true, null]) {
+        await expect(
+          (async () => replace(file, 'new', { lock: wrong as never }))(),
+        ).rejects.toThrow(/^option 'lock' must be a FileLock/);
+      }
+      expect(readFileSync(file, 'utf8')).toBe(old);
+    });
+  });
+});
+
+test('a lock that is lost while a stream is written stops the replace', async () => {
+  await withFile(async (file, directory) => {
+    const held = await lock(file);
+    async function* stealing(): AsyncGenerator<string> {
+      yield 'new';
+      await rm(path.join(directory, '.file.lock'));
+    }
+    await expect(replaceFile(file, stealing(), { lock: held })).rejects.toMatchObject({
+      code: 'ECOMPROMISED',
+    });
+    expect(readFileSync(file, 'utf8')).toBe(old);
+    await held.release();
+  });
+});

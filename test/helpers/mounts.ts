@@ -1,0 +1,58 @@
+import { mkdir, statfs, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { run } from './child.js';
+import { withTemporaryDirectory } from './temporary-directory.js';
+
+async function must(command: string, args: readonly string[]): Promise<void> {
+  const { code, stderr } = await run(command, args);
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${stderr}`);
+}
+
+async function whileMounted<T>(
+  args: readonly string[],
+  place: string,
+  use: () => T | Promise<T>,
+): Promise<T> {
+  await must('mount', [...args, place]);
+  try {
+    return await use();
+  } finally {
+    await must('umount', [place]);
+  }
+}
+
+/** Hands `use` the root of an empty tmpfs of 64 KiB. Asks for the capability `mountTmpfs`. */
+export async function withSmallTmpfs<T>(use: (root: string) => T | Promise<T>): Promise<T> {
+  return withTemporaryDirectory(async (place) =>
+    whileMounted(['-t', 'tmpfs', '-o', 'size=64k,mode=0700', 'tmpfs'], place, () => use(place)),
+  );
+}
+
+/** Hands `use` the root of an empty ext4 of 2 MiB. Asks for the capability `mountExt4`. */
+export async function withSmallExt4<T>(use: (root: string) => T | Promise<T>): Promise<T> {
+  return withTemporaryDirectory(async (directory) => {
+    const image = path.join(directory, 'image');
+    const place = path.join(directory, 'place');
+    await writeFile(image, '');
+    await truncate(image, 2 * 1024 * 1024);
+    await mkdir(place);
+    await must('mkfs.ext4', ['-q', '-F', '-O', '^has_journal', '-m', '0', image]);
+    return whileMounted(['-o', 'loop', image], place, () => use(place));
+  });
+}
+
+/** Runs `use` while `what` is mounted over `place`. Asks for the capability `bindMount`. */
+export async function withBindMount<T>(
+  what: string,
+  place: string,
+  use: () => T | Promise<T>,
+): Promise<T> {
+  return whileMounted(['--bind', what], place, use);
+}
+
+/** Bytes that anybody may still take on the file system of `place`. */
+export async function freeBytes(place: string): Promise<number> {
+  const { bavail, bsize } = await statfs(place);
+  return bavail * bsize;
+}

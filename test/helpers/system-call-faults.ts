@@ -1,0 +1,74 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { until } from './process-figures.js';
+import type { Children } from './child.js';
+
+/** A system call of a traced process. */
+export interface SystemCall {
+  /** The id of its thread. */
+  thread: number;
+  name: string;
+  /** It is the n-th of this name in its thread, from 1 on. */
+  occurrence: number;
+  /** Whether it was not really made. */
+  injected: boolean;
+  line: string;
+}
+
+/** The system calls by which files are replaced; what the engine does for itself has other names. */
+export const fileCalls = [
+  ...['openat', 'openat2', 'newfstatat', 'fstat', 'statx', 'mkdirat', 'chmod', 'fchmod', 'fchown'],
+  ...['fallocate', 'pwrite64', 'pread64', 'ftruncate', 'fsync', 'fdatasync', 'flock', 'linkat'],
+  ...['renameat', 'renameat2', 'unlinkat', 'fgetxattr', 'fsetxattr', 'flistxattr', 'readlinkat'],
+];
+
+/**
+ * Runs `use` while strace watches the `fileCalls` of process `pid`, in all its threads, and makes them fail as `faults`
+ * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its first. Rejects if there are faults and none of them happened.
+ */
+export async function withFaults<T>(
+  children: Children,
+  pid: number,
+  faults: readonly string[],
+  use: () => Promise<T>,
+): Promise<{ value: T; calls: SystemCall[] }> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'holdfast-strace-'));
+  try {
+    const log = path.join(directory, 'log');
+    const tracer = children.spawn('strace', [
+      ...['-f', '-p', `${pid}`, '-o', log, '-s', '32', '-e', 'signal=none'],
+      ...['-e', `trace=${fileCalls.map((name) => `?${name}`).join(',')}`],
+      ...faults.flatMap((fault) => ['-e', `inject=${fault}`]),
+    ]);
+    await until(
+      () => tracer.stderr.includes('attached'),
+      () => `strace to attach: ${tracer.stderr}`,
+    );
+    const value = await use();
+    tracer.kill('SIGINT');
+    await tracer.waitForExit();
+    const calls = parse(await readFile(log, 'utf8'));
+    if (faults.length > 0 && !calls.some(({ injected }) => injected)) {
+      throw new Error(`None of the faults ${faults.join(' ')} happened`);
+    }
+    return { value, calls };
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+function parse(log: string): SystemCall[] {
+  const counts = new Map<string, number>();
+  return log.split('\n').flatMap((line) => {
+    const [, thread, name] = /^(\d+) +(\w+)\(/.exec(line) ?? [];
+    if (thread === undefined || name === undefined) return [];
+    const key = `${thread} ${name}`;
+    const occurrence = (counts.get(key) ?? 0) + 1;
+    counts.set(key, occurrence);
+    // One at which the process was killed has no result.
+    const injected = /\(INJECTED\)| = \?$/.test(line);
+    return [{ thread: Number(thread), name, occurrence, injected, line }];
+  });
+}
