@@ -182,7 +182,8 @@ Error OpenTarget(const GuardedCopy& copy, Handle* target, FileStatus* status) {
 }
 
 Error ReplayFrom(const Directory& place, const Directory& directory, const std::string& name,
-                 const FileIdentity& target_identity) {
+                 const FileStatus& target_status) {
+  const FileIdentity& target_identity = target_status.identity;
   Journal journal;
   FileStatus status;
   journal.directory = &place;
@@ -190,9 +191,9 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
   Error error = OpenFile(place, journal.name, FileAccess::kReadWrite, &journal.file, &status);
   if (!error.ok() || !journal.file.valid()) return error;
   journal.identity = status.identity;
-  // Only what we, or the superuser, wrote for ourselves is believed.
+  // Somebody who may write the directory, but not the file, must not have us write into it and set its mode.
   if (status.kind != FileKind::kRegular || (status.mode & 077U) != 0 ||
-      !IsTrustedOwner(place, status.owner)) {
+      !IsTrustedOwner(status.owner, target_status.owner)) {
     return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
   }
   error = LockExclusively(journal.file.get());
@@ -268,12 +269,12 @@ Error ReplayJournals(const Directory& directory, const std::string& name,
   FileStatus target;
   Error error = InspectName(directory, name, &target);
   if (!error.ok() || target.kind != FileKind::kRegular) return error;
-  error = ReplayFrom(directory, directory, name, target.identity);
+  error = ReplayFrom(directory, directory, name, target);
   if (!error.ok() || journal_directory.empty()) return error;
   Directory elsewhere;
   error = OpenDirectory(journal_directory, ParentPolicy::kTrust, &elsewhere);
   if (!error.ok()) return WithPath(error, journal_directory);
-  return ReplayFrom(elsewhere, directory, name, target.identity);
+  return ReplayFrom(elsewhere, directory, name, target);
 }
 
 bool HasJournal(const Directory& directory, const FileIdentity& target,

@@ -149,7 +149,7 @@ Error CheckOpenFile(const LockRequest& request, const Directory& directory,
   }
   if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
   if (directory.others_can_write && !request.trust_any_owner &&
-      !IsTrustedOwner(directory, status.owner)) {
+      !IsTrustedOwner(status.owner, directory.owner)) {
     return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
   }
   return {};

@@ -237,9 +237,9 @@ bool IsOwnedByUs(const Directory& directory);
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
 
-// Whether `owner` may be trusted not to have planted a file in `directory`: it is us, the superuser or the directory's
-// owner.
-bool IsTrustedOwner(const Directory& directory, int64_t owner);
+// Whether a file of `owner` may be believed not to have been planted: by us, the superuser or `other`, who could do
+// whatever the file would do.
+bool IsTrustedOwner(int64_t owner, int64_t other);
 
 enum class LockMode : uint8_t { kShared, kExclusive };
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "../posix/posix.h"
@@ -101,6 +102,11 @@ Liveness InspectProcess(int64_t pid, const std::string& start_token) {
 
 int64_t UnmappedOwner() {
   static const int64_t kOwner = [] {
+    // Where every number is mapped, as outside of user namespaces, that one is somebody's like any other.
+    constexpr unsigned long kAllNumbers = 4294967295;
+    const std::string map = ReadSmallFile("/proc/self/uid_map");
+    unsigned long count = 0;
+    if (sscanf(map.c_str(), "%*u %*u %lu", &count) == 1 && count == kAllNumbers) return int64_t{-1};
     const std::string text = ReadSmallFile("/proc/sys/kernel/overflowuid");
     return text.empty() ? int64_t{65534} : static_cast<int64_t>(strtoll(text.c_str(), nullptr, 10));
   }();

@@ -90,11 +90,11 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
   return OpenFile(directory, name, FileAccess::kReadWrite, handle, status);
 }
 
-bool IsTrustedOwner(const Directory& directory, int64_t owner) {
+bool IsTrustedOwner(int64_t owner, int64_t other) {
   if (owner == static_cast<int64_t>(geteuid())) return true;
-  // In a user namespace every user that it does not know looks like this one, the directory's owner and a stranger.
+  // In a user namespace every user that it does not know looks like this one, a friend as well as a stranger.
   if (owner == UnmappedOwner()) return false;
-  return owner == 0 || owner == directory.owner;
+  return owner == 0 || owner == other;
 }
 
 Error TryLock(NativeHandle file, LockMode mode, bool* granted) {

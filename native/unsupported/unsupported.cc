@@ -60,7 +60,7 @@ bool IsOwnedByUs(const Directory&) { return false; }
 Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
   return Unsupported();
 }
-bool IsTrustedOwner(const Directory&, int64_t) { return false; }
+bool IsTrustedOwner(int64_t, int64_t) { return false; }
 
 Error TryLock(NativeHandle, LockMode, bool*) { return Unsupported(); }
 Error Unlock(NativeHandle) { return Unsupported(); }
