@@ -1,6 +1,7 @@
 /** Locked read-modify-write: no update of a shared file is ever lost or torn. */
 import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { toBytes, type Data } from './bytes.js';
 import { HoldfastError } from './errors.js';
 import type { FileLock } from './file-lock.js';
@@ -55,6 +56,8 @@ const defaultTimeout = 30_000;
 /** A round serves at most so many calls, for at most so long, so that other processes get their turn. */
 const maxCallsInRound = 64;
 const maxRoundMs = 50;
+/** After a round that was cut short: a process that the kernel wakes needs a moment, in which we would be faster. */
+const pauseMs = 2;
 
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set(['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait']);
@@ -274,6 +277,8 @@ class UpdateGroup {
 
   readonly #parts: UpdateParts;
   readonly #calls: UpdateCall[] = [];
+  /** Whether the last round has left calls to the next one. */
+  #cutShort = false;
   /** Who was last seen in the way. */
   #holder: LockHolder | null = null;
 
@@ -298,7 +303,10 @@ class UpdateGroup {
   }
 
   async #serve(): Promise<void> {
-    while (this.#dropSettled()) await this.#round();
+    while (this.#dropSettled()) {
+      await this.#round();
+      if (this.#cutShort) await sleep(pauseMs);
+    }
     UpdateGroup.#groups.delete(this.#parts.key);
   }
 
@@ -309,6 +317,7 @@ class UpdateGroup {
   }
 
   async #round(): Promise<void> {
+    this.#cutShort = false;
     const { path } = this.#parts;
     const committed: UpdateCall[] = [];
     try {
@@ -370,13 +379,17 @@ class UpdateGroup {
 
   async #callAll(before: Buffer | null, committed: UpdateCall[]): Promise<Buffer | null> {
     const startedAt = performance.now();
+    this.#cutShort = true;
     let current = before;
     while (
       committed.length < maxCallsInRound &&
       (committed.length === 0 || performance.now() - startedAt < maxRoundMs)
     ) {
       const call = this.#calls.shift();
-      if (call === undefined) break;
+      if (call === undefined) {
+        this.#cutShort = false;
+        break;
+      }
       if (!call.isPending()) continue;
       try {
         // A copy, so that what one does to it in place is nothing to the next.
