@@ -3,7 +3,12 @@
     {
       'target_name': 'holdfast',
       'dependencies': ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
-      'defines': ['NAPI_VERSION=8', 'NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED'],
+      'defines': [
+        'NAPI_VERSION=8',
+        'NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED',
+        # A worker thread that is terminated takes no result any more: that must not abort the process.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
       'sources': [
         'native/addon.cc',
         'native/addon_data.cc',

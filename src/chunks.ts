@@ -9,6 +9,9 @@ export class ChunkSource {
   constructor(data: DataStream, signal: AbortSignal | undefined) {
     this.#data = data;
     this.#signal = signal;
+    // An error that comes before anything is read would end the process; the read rejects with it all the same.
+    const { on } = data as { on?: unknown };
+    if (typeof on === 'function') on.call(data, 'error', () => undefined);
     this.#iterator =
       Symbol.asyncIterator in data ? data[Symbol.asyncIterator]() : data[Symbol.iterator]();
   }

@@ -154,7 +154,7 @@ export interface ReadRequest {
 
 export function toReadRequest(form: string, path: unknown, options: unknown): ReadRequest {
   const given = checkNames(form, options, readOptionNames) ?? {};
-  const maxBytes = given.maxBytes ?? 64 * 1024 * 1024;
+  const { maxBytes = 64 * 1024 * 1024 } = given;
   if (typeof maxBytes !== 'number' || !Number.isSafeInteger(maxBytes) || maxBytes < 0) {
     throw new RangeError(
       `option 'maxBytes' must be a whole number of 0 or more, got ${show(given.maxBytes)}`,

@@ -67,7 +67,13 @@ export async function replaceFile(
   options?: ReplaceOptions,
 ): Promise<ReplaceResult> {
   const request = toReplaceRequest('replaceFile', path, options);
-  return replace(request, typeof data === 'string' || !isStream(data) ? toBytes(data) : data);
+  if (typeof data === 'string' || !isStream(data)) return replace(request, toBytes(data));
+  const chunks = new ChunkSource(data, request.signal);
+  try {
+    return await replace(request, chunks);
+  } finally {
+    chunks.close();
+  }
 }
 
 /** As {@link replaceFile}, on this thread; without streams. */
@@ -93,7 +99,7 @@ export function replaceFileSync(
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */
 export async function replace(
   request: ReplaceRequest,
-  data: Uint8Array | DataStream,
+  data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   request.signal?.throwIfAborted();
   const { native: target, ifMatch, signal } = request;
@@ -111,7 +117,7 @@ export async function replace(
 
 async function commit(
   request: ReplaceRequest,
-  data: Uint8Array | DataStream,
+  data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   const { signal } = request;
   request.lock?.verify();
@@ -134,20 +140,15 @@ async function commit(
 async function commitStream(
   request: ReplaceRequest,
   id: number,
-  data: DataStream,
+  chunks: ChunkSource,
 ): Promise<ReplaceResult> {
-  const chunks = new ChunkSource(data, request.signal);
-  try {
-    toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
-    for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
-      const bytes = toBytes(chunk, 'each chunk of data');
-      toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
-    }
-    request.lock?.verify();
-    return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
-  } finally {
-    chunks.close();
+  toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
+  for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
+    const bytes = toBytes(chunk, 'each chunk of data');
+    toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
   }
+  request.lock?.verify();
+  return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
 }
 
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {

@@ -1,5 +1,7 @@
 /** Locked read-modify-write: no update of a shared file is ever lost or torn. */
 import { AsyncResource } from 'node:async_hooks';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { toBytes, type Data } from './bytes.js';
 import { HoldfastError } from './errors.js';
 import type { FileLock } from './file-lock.js';
@@ -7,12 +9,14 @@ import { lock, lockSync } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions } from './options.js';
 import type { LockHolder } from './record.js';
 import { startDeadline, type Deadline } from './deadline.js';
+import { sanitizeSessionId } from './sanitize.js';
 import { timeoutError } from './waiting-caller.js';
 import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import { replace, replaceFileSync, type ReplaceResult } from './replace.js';
 import {
   replaceOptionNames,
+  toReadRequest,
   toReplaceRequest,
   type ReplaceOptions,
   type ReplaceSyncOptions,
@@ -42,13 +46,18 @@ export interface UpdateOptions extends UpdateSyncOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Gets the current bytes, null when there is no file; returns the new ones, or undefined to leave the file alone. */
+/**
+ * Gets a copy of the current bytes, null when there is no file; returns the new ones, or undefined to leave the file
+ * alone. Returned bytes must not be changed before the call has ended.
+ */
 export type UpdateFunction<Result> = (current: Buffer | null) => Result;
 
 const defaultTimeout = 30_000;
 /** A round serves at most so many calls, for at most so long, so that other processes get their turn. */
 const maxCallsInRound = 64;
 const maxRoundMs = 50;
+/** After a round that was cut short: a process that the kernel wakes needs a moment, in which we would be faster. */
+const pauseMs = 2;
 
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set(['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait']);
@@ -84,7 +93,7 @@ export function updateFileSync(
   const held = lockSync(parts.path, parts.lock);
   try {
     const current = readRegularFileSync(parts.path, parts.read)?.contents ?? null;
-    const returned = fn(current);
+    const returned = fn(current && Buffer.from(current));
     if (returned === undefined) return current;
     const bytes = toBytes(returned, 'what fn returns');
     replaceFileSync(parts.path, bytes, { ...parts.replace, lock: held });
@@ -113,11 +122,18 @@ export async function updateJson<Value>(
     path,
     async (current) => {
       const value = await fn(current === null ? null : (parseJson(path, current) as Value));
-      return value === undefined ? undefined : `${JSON.stringify(value, null, 2)}\n`;
+      return value === undefined ? undefined : toJson(value);
     },
     options,
   );
   return contents === null ? null : (parseJson(path, contents) as Value);
+}
+
+function toJson(value: unknown): string {
+  // Despite its type it knows no text for functions and symbols.
+  const text = JSON.stringify(value, null, 2) as string | undefined;
+  if (text !== undefined) return `${text}\n`;
+  throw new TypeError(`what fn returns must be a value of JSON, got ${show(value)}`);
 }
 
 function parseJson(path: string | URL, contents: Buffer): unknown {
@@ -155,12 +171,16 @@ function splitOptions(form: string, path: unknown, options: unknown): UpdatePart
   const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
   const replaceOptions = pick(replaceOptionNames);
   delete replaceOptions.signal;
+  const lockOptions = { ...pick(new Set([...lockNames, 'links', 'parents'])), timeout };
+  const readOptions = pick(new Set(['maxBytes', 'journalDir', 'links', 'parents']));
   // Checked here, so that a mistake shows before anything is locked.
+  toRequest('lock', target, lockOptions);
+  toReadRequest('readRegularFile', target, readOptions);
   toReplaceRequest('replaceFile', target, replaceOptions);
   return {
     path: target,
-    lock: { timeout, ...pick(new Set([...lockNames, 'links', 'parents'])) },
-    read: pick(new Set(['maxBytes', 'journalDir', 'links', 'parents'])),
+    lock: lockOptions,
+    read: readOptions,
     replace: replaceOptions,
     signal,
     timeout,
@@ -257,6 +277,8 @@ class UpdateGroup {
 
   readonly #parts: UpdateParts;
   readonly #calls: UpdateCall[] = [];
+  /** Whether the last round has left calls to the next one. */
+  #cutShort = false;
   /** Who was last seen in the way. */
   #holder: LockHolder | null = null;
 
@@ -281,7 +303,10 @@ class UpdateGroup {
   }
 
   async #serve(): Promise<void> {
-    while (this.#dropSettled()) await this.#round();
+    while (this.#dropSettled()) {
+      await this.#round();
+      if (this.#cutShort) await sleep(pauseMs);
+    }
     UpdateGroup.#groups.delete(this.#parts.key);
   }
 
@@ -292,17 +317,19 @@ class UpdateGroup {
   }
 
   async #round(): Promise<void> {
+    this.#cutShort = false;
     const { path } = this.#parts;
     const committed: UpdateCall[] = [];
     try {
       const held = await this.#lock();
       if (held === null) return;
+      this.#holder = this.#ourselves(held);
       try {
         const before = (await readRegularFile(path, this.#parts.read))?.contents ?? null;
         const after = await this.#callAll(before, committed);
         if (after !== before) await this.#commit(after, held);
         else held.verify();
-        for (const call of committed) call.succeed(after);
+        for (const call of committed) call.succeed(after && Buffer.from(after));
       } finally {
         await held.release();
       }
@@ -311,6 +338,19 @@ class UpdateGroup {
       const failed = committed.length > 0 ? committed : this.#calls.splice(0);
       for (const call of failed) if (call.isPending()) call.fail(error);
     }
+  }
+
+  /** Who is in the way of those whose turn has not come. */
+  #ourselves({ token }: FileLock): LockHolder {
+    const { session = '' } = this.#parts.lock;
+    return {
+      pid: process.pid,
+      host: hostname(),
+      session: session === '' ? null : sanitizeSessionId(session),
+      since: new Date(),
+      token: token ?? 0,
+      self: true,
+    };
   }
 
   /** Waits for the lock as long as somebody here does; null when nobody does any more. */
@@ -339,16 +379,21 @@ class UpdateGroup {
 
   async #callAll(before: Buffer | null, committed: UpdateCall[]): Promise<Buffer | null> {
     const startedAt = performance.now();
+    this.#cutShort = true;
     let current = before;
     while (
       committed.length < maxCallsInRound &&
       (committed.length === 0 || performance.now() - startedAt < maxRoundMs)
     ) {
       const call = this.#calls.shift();
-      if (call === undefined) break;
+      if (call === undefined) {
+        this.#cutShort = false;
+        break;
+      }
       if (!call.isPending()) continue;
       try {
-        const returned = await call.run(current);
+        // A copy, so that what one does to it in place is nothing to the next.
+        const returned = await call.run(current && Buffer.from(current));
         if (!call.isPending()) continue;
         call.enterCommit();
         if (returned !== undefined) current = toBuffer(toBytes(returned, 'what fn returns'));

@@ -282,9 +282,6 @@ describe.runIf(has('ordinaryUser'))(
         expect(await readdir(parent)).toEqual(['data']);
         expect(await readdir(journalDir)).toEqual([]);
       });
-    type Use = Parameters<typeof withAgentInDirectory<void>>[1];
-    type Agent = Parameters<Use>[1];
-    type Agents = Parameters<Use>[2];
 
     test.each(replaceForms)('is written in place, with a journal elsewhere: %s', async (form) => {
       await inDirectory(async (target, journalDir, agent) => {

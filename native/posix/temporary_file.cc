@@ -110,25 +110,26 @@ Error LinkBeside(const Directory& directory, TemporaryFile* temporary, const std
   const int parent = DescriptorOf(directory);
   const int file = DescriptorOf(temporary->file.get());
   static_cast<void>(flock(file, LOCK_EX | LOCK_NB));
-  std::string candidate = WaitingName(name);
-  for (int tries = 0; tries < 2; tries++) {
-    if (LinkUnnamedFile(file, parent, candidate.c_str()) == 0) {
-      temporary->name = std::move(candidate);
-      return {};
-    }
-    if (errno != EEXIST) break;
-    Reap(directory, candidate);
+  const auto link_as = [&](const std::string& candidate) {
+    if (LinkUnnamedFile(file, parent, candidate.c_str()) != 0) return errno;
+    temporary->name = candidate;
+    return 0;
+  };
+  const std::string waiting = WaitingName(name);
+  int failure = link_as(waiting);
+  if (failure == EEXIST) {
+    Reap(directory, waiting);
+    failure = link_as(waiting);
   }
-  if (errno == EEXIST) {
+  if (failure == EEXIST) {
     // Somebody else is replacing the file at this very moment.
+    std::string candidate;
     Error error = TemporaryName(&candidate);
     if (!error.ok()) return error;
-    if (LinkUnnamedFile(file, parent, candidate.c_str()) == 0) {
-      temporary->name = std::move(candidate);
-      return {};
-    }
+    failure = link_as(candidate);
   }
-  if (CanLink(errno)) return LastError("link");
+  if (failure == 0) return {};
+  if (CanLink(failure)) return Error::FromSystem(failure, "link");
   return GiveName(directory, temporary);
 }
 

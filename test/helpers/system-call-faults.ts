@@ -61,14 +61,22 @@ export async function withFaults<T>(
 
 function parse(log: string): SystemCall[] {
   const counts = new Map<string, number>();
-  return log.split('\n').flatMap((line) => {
-    const [, thread, name] = /^(\d+) +(\w+)\(/.exec(line) ?? [];
-    if (thread === undefined || name === undefined) return [];
-    const key = `${thread} ${name}`;
-    const occurrence = (counts.get(key) ?? 0) + 1;
-    counts.set(key, occurrence);
-    // One at which the process was killed has no result.
-    const injected = /\(INJECTED\)| = \?$/.test(line);
-    return [{ thread: Number(thread), name, occurrence, injected, line }];
-  });
+  const calls: SystemCall[] = [];
+  for (const line of log.split('\n')) {
+    const [, thread, resumed, end, name] =
+      /^(\d+) +(?:<\.\.\. (\w+) resumed>(.*)|(\w+)\()/.exec(line) ?? [];
+    if (resumed !== undefined) {
+      // What happened in other threads stands between the two halves of a call.
+      const call = calls.findLast((one) => `${one.thread}` === thread && one.name === resumed);
+      if (call) call.line = call.line.replace('<unfinished ...>', end ?? '');
+    } else if (thread !== undefined && name !== undefined) {
+      const key = `${thread} ${name}`;
+      const occurrence = (counts.get(key) ?? 0) + 1;
+      counts.set(key, occurrence);
+      calls.push({ thread: Number(thread), name, occurrence, injected: false, line });
+    }
+  }
+  // One at which the process was killed has no result.
+  const injected = /\(INJECTED\)| = \?$|<unfinished \.\.\.>$/;
+  return calls.map((call) => ({ ...call, injected: injected.test(call.line) }));
 }
