@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -220,8 +221,9 @@ uint64_t BirthTime(NativeHandle file);
 // Removes `name` if it still leads to the file with `identity`.
 Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);
 
-// Makes the directory `name` with exactly `mode`, whatever the umask, and opens it; or opens the one that exists.
-Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t mode,
+// Makes the directory `name` with exactly `mode`, or with 0777 less the umask, which does not take away our own rights;
+// and opens it, or the one that exists.
+Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
                     Directory* directory);
 Error SetDirectoryMode(const Directory& directory, uint32_t mode);
 // Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.

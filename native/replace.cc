@@ -16,6 +16,22 @@ constexpr uint32_t kPermissions = 0777;
 constexpr uint32_t kSetId = 06000;
 constexpr uint32_t kPrivate = 0600;
 
+// What rename(2) says where the file is in use, mounted or in a directory that may not be changed, but could be written.
+bool IsInTheWay(const Error& error) {
+  switch (error.number) {
+    case EPERM:
+    case EACCES:
+    case EROFS:
+    case EEXIST:
+    case EBUSY:
+    case EXDEV:
+    case ETXTBSY:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool IsDenied(const Error& error) {
   return error.number == EACCES || error.number == EPERM || error.number == EROFS;
 }
@@ -107,9 +123,9 @@ Error Replacement::InspectTarget() {
   return request_.create_only ? Error::FromSystem(EEXIST, "link") : Error{};
 }
 
-bool Replacement::MayCopy(const Error& error) const {
+bool Replacement::MayCopy() const {
   return request_.copy_fallback != CopyFallback::kNever && target_.kind == FileKind::kRegular &&
-         target_.link_count == 1 && !error.ok();
+         target_.link_count == 1;
 }
 
 Error Replacement::OpenTemporary() {
@@ -117,7 +133,7 @@ Error Replacement::OpenTemporary() {
   const bool mode_follows =
       request_.mode || (request_.keep_mode && target_.kind == FileKind::kRegular);
   Error error = CreateTemporary(directory_, mode_follows ? kPrivate : 0666, &temporary_);
-  if (error.ok() || !IsDenied(error) || !MayCopy(error)) return error;
+  if (error.ok() || !IsDenied(error) || !MayCopy()) return error;
   if (request_.journal_directory.empty()) {
     Handle target;
     FileStatus status;
@@ -229,8 +245,7 @@ ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
     error = PublishReplacing(directory_, &temporary_, name_);
   }
   if (!error.ok()) {
-    // What is mounted, swapped on or otherwise in use can still be written to.
-    if (!request_.create_only && MayCopy(error)) return PublishByCopy(result);
+    if (!request_.create_only && IsInTheWay(error) && MayCopy()) return PublishByCopy(result);
     return Fail(std::move(error), "publish");
   }
   temporary_.name.clear();

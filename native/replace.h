@@ -35,7 +35,7 @@ struct ReplaceRequest {
   CopyFallback copy_fallback = CopyFallback::kAuto;
   std::string journal_directory;  // or empty
   bool make_directories = false;
-  uint32_t directory_mode = 0777;
+  std::optional<uint32_t> directory_mode;
   std::optional<uint32_t> require_directory_mode;
   std::optional<uint32_t> tighten_directory;
   // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
@@ -91,7 +91,7 @@ class Replacement {
   Error OpenTemporary();
   Error CopyMetadata(ReplaceResult* result);
   bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
-  bool MayCopy(const Error& error) const;
+  bool MayCopy() const;
   ReplaceError PublishByRename(ReplaceResult* result);
   ReplaceError PublishByCopy(ReplaceResult* result);
 

@@ -58,7 +58,7 @@ ReplaceRequest RequestOf(const Napi::Object& options) {
   request.copy_fallback = static_cast<CopyFallback>(NumberOf(options, "copyFallback"));
   request.journal_directory = StringOf(options, "journalDir");
   request.make_directories = FlagOf(options, "recursive");
-  request.directory_mode = NumberOf(options, "dirMode");
+  request.directory_mode = OptionalNumberOf(options, "dirMode");
   request.require_directory_mode = OptionalNumberOf(options, "requireDirMode");
   request.tighten_directory = OptionalNumberOf(options, "tightenDir");
   if (options.Get("expected").IsString()) {

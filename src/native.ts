@@ -92,7 +92,7 @@ export interface NativeReplaceOptions {
   copyFallback: number;
   journalDir?: string;
   recursive: boolean;
-  dirMode: number;
+  dirMode?: number;
   requireDirMode?: number;
   tightenDir?: number;
   /** An identity, or '' for an absent file. */

@@ -25,7 +25,7 @@ export interface ReplaceSyncOptions {
   mode?: number | undefined;
   /** Make missing parent directories, with `dirMode`. An existing one is left alone. @default false */
   recursive?: boolean | undefined;
-  /** Exact permission bits of directories that are made, whatever the umask. @default 0o777 less nothing: give it */
+  /** Exact permission bits of directories that are made, whatever the umask. @default 0o777 less the umask */
   dirMode?: number | undefined;
   /** Refuse (EPERM) unless the parent directory has exactly these permission bits. */
   requireDirMode?: number | undefined;
@@ -37,7 +37,11 @@ export interface ReplaceSyncOptions {
    * @default 'ordered'
    */
   durability?: 'none' | 'ordered' | 'full' | undefined;
-  /** What the new file takes over from the old one. @default ['mode'] when no mode is given */
+  /**
+   * What the new file takes over from the old one, or the call fails. Without `mode`, the mode is always among it, unless
+   * the list is empty.
+   * @default ['mode']
+   */
   keep?: readonly ('mode' | 'owner' | 'xattr' | 'acl')[] | undefined;
   /** A target that is a symbolic link: refuse it (ELOOP), replace what it leads to, or replace the link itself. */
   links?: 'refuse' | 'follow' | 'replace' | undefined;
@@ -119,16 +123,17 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
     refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
     splitHardLinks: oneOf(given, 'hardLinks', ['refuse', 'split']) === 'split',
     createOnly: flag('createOnly', given.createOnly) ?? false,
-    keepMode: keep?.has('mode') ?? given.mode === undefined,
+    // Keeping anything else and not the mode would make a secret readable; an empty list is what says so.
+    keepMode: given.mode === undefined && (keep === undefined || keep.size > 0),
     keepOwner: keep?.has('owner') ?? false,
     keepXattr: keep?.has('xattr') ?? false,
     keepAcl: keep?.has('acl') ?? false,
     durability: durabilities.indexOf(oneOf(given, 'durability', durabilities) ?? 'ordered'),
     copyFallback: copyFallbacks.indexOf(oneOf(given, 'copyFallback', copyFallbacks) ?? 'auto'),
     recursive: flag('recursive', given.recursive) ?? false,
-    dirMode: given.dirMode === undefined ? 0o777 : toMode('dirMode', given.dirMode),
   };
   if (given.mode !== undefined) native.mode = toMode('mode', given.mode, 0, allPermissions);
+  if (given.dirMode !== undefined) native.dirMode = toMode('dirMode', given.dirMode);
   if (given.requireDirMode !== undefined) {
     native.requireDirMode = toMode('requireDirMode', given.requireDirMode);
   }

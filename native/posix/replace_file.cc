@@ -60,15 +60,18 @@ bool IsOwnedByUs(const Directory& directory) {
   return directory.owner == static_cast<int64_t>(geteuid());
 }
 
-Error MakeDirectory(const Directory& parent, const std::string& name, uint32_t mode,
+Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
                     Directory* directory) {
   const int descriptor = DescriptorOf(parent);
-  const bool created = mkdirat(descriptor, name.c_str(), static_cast<mode_t>(mode)) == 0;
+  const auto asked = static_cast<mode_t>(mode.value_or(0777));
+  const bool created = mkdirat(descriptor, name.c_str(), asked) == 0;
   if (!created && errno != EEXIST) return LastError("mkdir");
   Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!created, directory);
   if (!error.ok() || !created) return error;
-  directory->mode = mode;
-  return SetDirectoryMode(*directory, mode);
+  const uint32_t wanted = mode.value_or(directory->mode | S_IRWXU);
+  if (wanted == directory->mode) return {};
+  directory->mode = wanted;
+  return SetDirectoryMode(*directory, wanted);
 }
 
 }  // namespace holdfast

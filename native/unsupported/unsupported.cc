@@ -50,7 +50,7 @@ uint64_t BirthTime(NativeHandle) { return 0; }
 Error RemoveName(const Directory&, const std::string&, const FileIdentity&) {
   return Unsupported();
 }
-Error MakeDirectory(const Directory&, const std::string&, uint32_t, Directory*) {
+Error MakeDirectory(const Directory&, const std::string&, std::optional<uint32_t>, Directory*) {
   return Unsupported();
 }
 Error SetDirectoryMode(const Directory&, uint32_t) { return Unsupported(); }
