@@ -28,5 +28,6 @@ export type {
   ReplaceOptions,
   ReplaceSyncOptions,
 } from './replace-options.js';
-export type { JsonFunction, UpdateFunction, UpdateOptions, UpdateSyncOptions } from './update.js';
+export type { UpdateFunction } from './update-group.js';
+export type { JsonFunction, UpdateOptions, UpdateSyncOptions } from './update.js';
 export type { LockHolder } from './record.js';
