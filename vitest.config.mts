@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { defineConfig } from 'vitest/config';
@@ -14,6 +15,8 @@ export default defineConfig({
     exclude: ['test/fixtures/**', '**/node_modules/**'],
     // Native code runs in processes of its own: a crash is one failed file, and file descriptors are not shared.
     pool: 'forks',
+    // Most tests wait more than they compute, so that there is room for more of them than there are processors.
+    maxWorkers: Math.max(3, availableParallelism()),
     // Node itself loads the compiled package, so that the tests and the addon see one copy of it.
     server: { deps: { external: [/\/dist\//] } },
     testTimeout: 30_000,
