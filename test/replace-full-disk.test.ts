@@ -13,7 +13,7 @@ import { freeBytes, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { expectFile, makeFile, replaceBy, replaceCases } from './helpers/replaced-file.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';
-import { withFaults } from './helpers/system-call-faults.js';
+import { withFaults, withSteadyCalls } from './helpers/system-call-faults.js';
 import type { SystemCall } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -299,7 +299,7 @@ describe.runIf(has('strace'))('a system call that fails', () => {
               outcomeOf(agent[form](target, newContents, { ...options, durability: 'full' })),
             );
           };
-          const whole = await attempt([]);
+          const whole = await withSteadyCalls(() => attempt([]));
           expect(whole.value).toMatchObject({ method: way });
           await expectFile(target, { contents: newContents, mode: 0o604 });
           const points = whole.calls.filter(

@@ -12,7 +12,7 @@ import { has, ordinaryUser } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
-import { withFaults } from './helpers/system-call-faults.js';
+import { withFaults, withSteadyCalls } from './helpers/system-call-faults.js';
 import type { SystemCall } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { giveTo } from './helpers/users.js';
@@ -211,12 +211,15 @@ async function killAtCalls(
 }
 
 async function pointsOf(agents: LockAgents, scenario: Scenario, phases: Phase[]): Promise<Point[]> {
-  return inDirectory(scenario, async (file) => {
-    const { calls, exit } = await replaceOnce(agents, scenario, file, []);
-    expect(exit, scenario.name).toEqual({ code: 0, signal: null });
-    const names = phasesOf(calls, phases);
-    return calls.map((call, index) => ({ scenario, call, phase: names[index] ?? '' }));
-  });
+  const { calls } = await withSteadyCalls(() =>
+    inDirectory(scenario, async (file) => {
+      const once = await replaceOnce(agents, scenario, file, []);
+      expect(once.exit, scenario.name).toEqual({ code: 0, signal: null });
+      return once;
+    }),
+  );
+  const names = phasesOf(calls, phases);
+  return calls.map((call, index) => ({ scenario, call, phase: names[index] ?? '' }));
 }
 
 /** `count` of the points, again and again if need be; those that bring a phase not seen yet come first. */

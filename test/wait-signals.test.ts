@@ -10,7 +10,7 @@ import { withLockAgents } from './helpers/lock-agent.js';
 import type { ProcessAgent } from './helpers/lock-agent.js';
 import { mustBlock } from './helpers/must-block.js';
 import { fixturesDirectory } from './helpers/paths.js';
-import { kernelWaiters, processState, until } from './helpers/process-figures.js';
+import { isStopped, kernelWaiters, until } from './helpers/process-figures.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -148,7 +148,7 @@ test.runIf(has('proc'))('the signal that ends waits ends none when somebody else
 );
 
 describe.runIf(has('proc'))('a waiter that is stopped', () => {
-  const stopped = (agent: ProcessAgent) => (): boolean => processState(agent.pid) === 'T';
+  const stopped = (agent: ProcessAgent) => (): boolean => isStopped(agent.pid);
 
   test.each(['lock', 'lockSync'] as const)(
     'and continued keeps waiting, and is served (%s)',

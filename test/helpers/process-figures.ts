@@ -30,10 +30,16 @@ export function processorTime(pid: ProcessId = 'self'): number {
   return ticks * 10;
 }
 
-/** Whether a process is stopped (`T`), sleeps (`S`), runs (`R`)… */
-export function processState(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.charAt(stat.lastIndexOf(')') + 2);
+/** Whether every thread of a process is stopped: for a moment after SIGSTOP some are not, and may still be granted a lock. */
+export function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return stat.charAt(stat.lastIndexOf(')') + 2) === 'T';
+    } catch {
+      return false; // it has just ended
+    }
+  });
 }
 
 /** How many threads, of all processes, the kernel lets wait for a lock on this file, as proc_locks(5) tells. */

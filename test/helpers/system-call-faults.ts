@@ -59,6 +59,30 @@ export async function withFaults<T>(
   }
 }
 
+/**
+ * Runs `run` until it makes the same system calls twice in a row, and gives the last of them: now and then the engine
+ * makes one of its own, after which the calls of the next run do not count the same.
+ */
+export async function withSteadyCalls<T extends { calls: SystemCall[] }>(
+  run: () => Promise<T>,
+): Promise<T> {
+  let before = '';
+  for (let runs = 0; runs < 6; runs++) {
+    const result = await run();
+    const now = namesByThread(result.calls);
+    if (now === before) return result;
+    before = now;
+  }
+  throw new Error(`No two runs made the same system calls; the last one: ${before}`);
+}
+
+/** The names of the calls of each thread in turn; which thread it was makes no difference. */
+function namesByThread(calls: readonly SystemCall[]): string {
+  const names = new Map<number, string>();
+  for (const { thread, name } of calls) names.set(thread, `${names.get(thread) ?? ''} ${name}`);
+  return [...names.values()].sort().join(',');
+}
+
 function parse(log: string): SystemCall[] {
   const counts = new Map<string, number>();
   const calls: SystemCall[] = [];
