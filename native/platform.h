@@ -74,6 +74,12 @@ struct FileIdentity {
 // The characters that separate the components of a path.
 extern const char kPathSeparators[];
 
+// How many characters of an absolute path name its root: "/", "C:\", "\\server\share\".
+size_t RootLength(const std::string& path);
+
+// What all spellings have in common that the system takes for one name.
+std::string CanonicalName(const std::string& name);
+
 // ---- Directories and names -----------------------------------------------------------------------------------------
 
 enum class ParentPolicy : uint8_t { kTrust, kRefuseLinks };
@@ -137,9 +143,6 @@ inline FileVersion VersionOf(const FileStatus& status) {
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
 Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
 
-// Where the link `name` in `directory` leads, as it is stored.
-Error ReadLink(const Directory& directory, const std::string& name, std::string* target);
-
 // ---- Contents and attributes ----------------------------------------------------------------------
 
 // Reads up to `size` bytes from `offset` on; fewer than that only at the end of the file.
@@ -147,7 +150,7 @@ Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size
 // Writes all of `size` bytes, with one system call unless the system takes it in parts.
 Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
 Error Truncate(NativeHandle file, uint64_t size);
-// Sets the permission bits to exactly `mode`.
+// Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
 
@@ -173,9 +176,17 @@ Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* 
 Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
                  bool* published);
 
-// Puts the file in the place of whatever file has the name `name`, if any, at one instant.
+enum class ReplaceMethod : uint8_t {
+  kRename,       // over the old name, at one instant
+  kCopy,         // into the old file
+  kReplaceFile,  // by ReplaceFileW(), which may be seen between its two steps
+};
+
+// Puts the file in the place of whatever file has the name `name`, if any, at one instant where the system can.
+// `keep_streams`: what else hangs on the old file is to be the new one's, and no rename does that for the system.
+// Error::transient tells that another try may succeed.
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name);
+                       const std::string& name, bool keep_streams, ReplaceMethod* method);
 
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
@@ -205,7 +216,17 @@ bool IsMountPoint(const Directory& directory, const std::string& name);
 // change. Success where the file system knows no such thing.
 Error Reserve(NativeHandle file, uint64_t size);
 
-Error SetOwner(NativeHandle file, int64_t owner, int64_t group);
+// A file that is about to be replaced, and whose `status` was seen.
+struct ReplacedFile {
+  const Directory& directory;
+  const std::string& name;
+  const FileStatus& status;
+};
+
+Error KeepPermissions(const ReplacedFile& from, NativeHandle to);
+Error KeepOwner(const ReplacedFile& from, NativeHandle to);
+// Whether nobody else, the superuser aside, may read or write the file.
+bool IsPrivate(NativeHandle file, const FileStatus& status);
 // Copies extended attributes, other than access control lists, or those lists alone.
 Error CopyAttributes(NativeHandle from, NativeHandle to);
 Error CopyAccessControlList(NativeHandle from, NativeHandle to);
@@ -249,6 +270,9 @@ enum class LockMode : uint8_t { kShared, kExclusive };
 Error TryLock(NativeHandle file, LockMode mode, bool* granted);
 // Gives the lock back, also where another process inherited the handle.
 Error Unlock(NativeHandle file);
+// Takes an exclusive lock on the contents of a file that is not a lock file, until it is closed. Where locks are
+// mandatory, nobody else reads or writes the file meanwhile.
+Error TryLockContents(NativeHandle file, bool* granted);
 
 // Processes of this machine that the kernel says hold a lock on the file with this identity. `complete` is false where
 // the kernel cannot be asked, or would not name all of them (those in another pid namespace).

@@ -8,6 +8,10 @@ namespace holdfast {
 
 const char kPathSeparators[] = "/";
 
+size_t RootLength(const std::string& path) { return path.compare(0, 1, "/") == 0 ? 1 : 0; }
+
+std::string CanonicalName(const std::string& name) { return name; }
+
 Error DescribeDirectory(Handle handle, Directory* directory) {
   struct stat status;
   if (fstat(DescriptorOf(handle.get()), &status) != 0) return LastError("fstat");
@@ -60,21 +64,6 @@ Error InspectName(const Directory& directory, const std::string& name, FileStatu
   if (errno != ENOENT) return LastError("lstat");
   *status = FileStatus{};
   return {};
-}
-
-Error ReadLink(const Directory& directory, const std::string& name, std::string* target) {
-  std::string buffer(256, '\0');
-  for (;;) {
-    const ssize_t length =
-        readlinkat(DescriptorOf(directory), name.c_str(), buffer.data(), buffer.size());
-    if (length < 0) return LastError("readlink");
-    if (static_cast<size_t>(length) < buffer.size()) {
-      buffer.resize(static_cast<size_t>(length));
-      *target = std::move(buffer);
-      return {};
-    }
-    buffer.resize(buffer.size() * 2);
-  }
 }
 
 }  // namespace holdfast

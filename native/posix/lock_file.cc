@@ -105,6 +105,10 @@ Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
   return LastError("flock");
 }
 
+Error TryLockContents(NativeHandle file, bool* granted) {
+  return TryLock(file, LockMode::kExclusive, granted);
+}
+
 Error Unlock(NativeHandle file) {
   if (RetryOnInterrupt([&] { return flock(DescriptorOf(file), LOCK_UN); }) != 0) {
     return LastError("flock");

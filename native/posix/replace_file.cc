@@ -16,10 +16,17 @@ Error Reserve(NativeHandle file, uint64_t size) {
   return LastError("fallocate");
 }
 
-Error SetOwner(NativeHandle file, int64_t owner, int64_t group) {
-  if (RetryOnInterrupt([&] {
-        return fchown(DescriptorOf(file), static_cast<uid_t>(owner), static_cast<gid_t>(group));
-      }) != 0) {
+Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
+  // Not the set-id bits: those are for the contents that they were set on.
+  return SetMode(to, from.status.mode & 0777U);
+}
+
+bool IsPrivate(NativeHandle, const FileStatus& status) { return (status.mode & 077U) == 0; }
+
+Error KeepOwner(const ReplacedFile& from, NativeHandle to) {
+  const auto owner = static_cast<uid_t>(from.status.owner);
+  const auto group = static_cast<gid_t>(from.status.group);
+  if (RetryOnInterrupt([&] { return fchown(DescriptorOf(to), owner, group); }) != 0) {
     return LastError("fchown");
   }
   return {};

@@ -171,8 +171,9 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name) {
+                       const std::string& name, bool /*keep_streams*/, ReplaceMethod* method) {
   const int parent = DescriptorOf(directory);
+  *method = ReplaceMethod::kRename;
   if (temporary->name.empty()) {
     // There is no call that links over a name (linkat(2)), so the file gets another one first.
     Error error = LinkBeside(directory, temporary, name);
