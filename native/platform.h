@@ -182,11 +182,17 @@ enum class ReplaceMethod : uint8_t {
   kReplaceFile,  // by ReplaceFileW(), which may be seen between its two steps
 };
 
+struct Publication {
+  ReplaceMethod method = ReplaceMethod::kRename;
+  // It failed half way, and the name leads nowhere: the old file and the new one are there under other names.
+  bool target_lost = false;
+};
+
 // Puts the file in the place of whatever file has the name `name`, if any, at one instant where the system can.
 // `keep_streams`: what else hangs on the old file is to be the new one's, and no rename does that for the system.
 // Error::transient tells that another try may succeed.
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name, bool keep_streams, ReplaceMethod* method);
+                       const std::string& name, bool keep_streams, Publication* publication);
 
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);

@@ -248,22 +248,26 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
     }
   }
   Error error;
+  Publication publication;
   if (request_.create_only) {
     bool published = false;
     error = PublishNew(directory_, &temporary_, name_, &published);
     if (error.ok() && !published) error = Error::FromSystem(EEXIST, "link");
   } else {
     error =
-        PublishReplacing(directory_, &temporary_, name_, request_.keep_attributes, &result->method);
+        PublishReplacing(directory_, &temporary_, name_, request_.keep_attributes, &publication);
   }
   if (!error.ok()) {
-    const bool wait = error.transient && !last_try;
+    const bool wait = publication.target_lost || (error.transient && !last_try);
     if (!wait && !request_.create_only && IsInTheWay(error) && MayCopy()) {
       return PublishByCopy(result);
     }
-    return Fail(std::move(error), "publish");
+    ReplaceError failure = Fail(std::move(error), "publish");
+    if (publication.target_lost) failure.target_state = TargetState::kUnknown;
+    return failure;
   }
   temporary_.name.clear();
+  result->method = publication.method;
 
   FileStatus published;
   FileStatus now;

@@ -171,9 +171,9 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name, bool /*keep_streams*/, ReplaceMethod* method) {
+                       const std::string& name, bool /*keep_streams*/, Publication* publication) {
   const int parent = DescriptorOf(directory);
-  *method = ReplaceMethod::kRename;
+  *publication = Publication{};
   if (temporary->name.empty()) {
     // There is no call that links over a name (linkat(2)), so the file gets another one first.
     Error error = LinkBeside(directory, temporary, name);

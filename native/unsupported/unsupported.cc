@@ -31,7 +31,7 @@ Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsup
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
-Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, bool, ReplaceMethod*) {
+Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, bool, Publication*) {
   return Unsupported();
 }
 void DiscardTemporary(const Directory&, TemporaryFile*) {}
