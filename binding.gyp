@@ -70,6 +70,23 @@
             'native/mac/replace_file.cc',
           ],
         }],
+        ['OS=="win"', {
+          'defines': [
+            'UNICODE',
+            '_UNICODE',
+            'WIN32_LEAN_AND_MEAN',
+            'NOMINMAX',
+            '_WIN32_WINNT=0x0a00',
+          ],
+          'libraries': ['-ladvapi32', '-lbcrypt', '-lntdll', '-lrstrtmgr'],
+          'msvs_settings': {
+            'VCCLCompilerTool': {
+              'AdditionalOptions': ['/std:c++17', '/permissive-', '/utf-8'],
+              'WarningLevel': 4,
+              'WarnAsError': 'true',
+            },
+          },
+        }],
         ['OS!="linux" and OS!="mac"', {
           'sources': ['native/unsupported/unsupported.cc'],
         }],

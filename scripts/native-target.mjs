@@ -11,8 +11,9 @@ export const projectDirectory = fileURLToPath(new URL('..', import.meta.url));
 export const hostSystem = { darwin: 'mac', win32: 'win' }[process.platform] ?? process.platform;
 
 /**
- * What binding.gyp compiles for an operating system: the sources, relative to the project, and the flags that any
- * clang or gcc needs to see them as the build does. Node's headers come from npm, so no Node source tree is needed.
+ * What binding.gyp compiles for an operating system: the sources, relative to the project, the flags that any clang or
+ * gcc needs to see them as the build does, and the libraries to link with. Node's headers come from npm, so no Node
+ * source tree is needed.
  */
 export function nativeTarget(system) {
   const target = JSON.parse(
@@ -33,9 +34,12 @@ export function nativeTarget(system) {
       // What node-addon-api's own gyp target says.
       '-fno-exceptions',
       '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+      // What node-gyp says.
+      '-DBUILDING_NODE_EXTENSION',
       ...target.defines.map((define) => `-D${define}`),
       `-I${path.join(projectDirectory, 'native')}`,
       ...systemHeaders.flatMap((directory) => ['-isystem', directory]),
     ],
+    libraries: target.libraries ?? [],
   };
 }
