@@ -19,6 +19,7 @@
         'native/file_systems.cc',
         'native/guarded_copy.cc',
         'native/inspection.cc',
+        'native/leftovers.cc',
         'native/lock.cc',
         'native/path.cc',
         'native/read_file.cc',
