@@ -122,6 +122,8 @@ struct FileStatus {
   int64_t owner = -1;
   int64_t group = -1;
   uint64_t changed = 0;  // moves with every change, in the system's own unit
+  // When the contents last changed: nanoseconds of the file system's clock, from whenever it counts.
+  uint64_t modified = 0;
 };
 
 // One state of one file: equal only as long as nothing was changed, and no other file was put in its place. A number that
@@ -142,6 +144,10 @@ inline FileVersion VersionOf(const FileStatus& status) {
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
 Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
+
+// The names in `directory` that begin with `prefix` and end with `suffix`.
+Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
+                std::vector<std::string>* names);
 
 // ---- Contents and attributes ----------------------------------------------------------------------
 
@@ -167,8 +173,9 @@ struct TemporaryFile {
 };
 
 // Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has
-// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
-// lock is held before it has a byte of contents: one whose lock is free belongs to nobody.
+// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32 hexadecimal
+// digits, and its kernel lock is held from before it has a byte of contents until the handle is closed: one whose lock is
+// free belongs to nobody. A port that has made one with a name calls RemoveLeftovers() (leftovers.h).
 Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary);
 
 // Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than
@@ -256,6 +263,7 @@ Error SetDirectoryMode(const Directory& directory, uint32_t mode);
 // Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.
 Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory);
 bool IsOwnedByUs(const Directory& directory);
+bool IsOwnedByUs(const FileStatus& status);
 
 // ---- The lock file -------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,9 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <memory>
 
 #include "posix.h"
 
@@ -64,6 +67,37 @@ Error InspectName(const Directory& directory, const std::string& name, FileStatu
   if (errno != ENOENT) return LastError("lstat");
   *status = FileStatus{};
   return {};
+}
+
+Error OpenForReading(const Directory& directory, Handle* handle) {
+  handle->Reset(RetryOnInterrupt(
+      [&] { return openat(DescriptorOf(directory), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  return handle->valid() ? Error{} : LastError("open");
+}
+
+Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
+                std::vector<std::string>* names) {
+  struct Close {
+    void operator()(DIR* listing) const { closedir(listing); }
+  };
+  Handle handle;
+  Error error = OpenForReading(directory, &handle);
+  if (!error.ok()) return error;
+  const std::unique_ptr<DIR, Close> listing(fdopendir(DescriptorOf(handle.get())));
+  if (!listing) return LastError("opendir");
+  handle.Detach();  // closedir() closes it
+  for (;;) {
+    errno = 0;
+    // Each listing has a state of its own.
+    const struct dirent* entry = readdir(listing.get());  // NOLINT(concurrency-mt-unsafe)
+    if (entry == nullptr) return errno == 0 ? Error{} : LastError("readdir");
+    const std::string name = entry->d_name;
+    if (name.size() >= prefix.size() + suffix.size() &&
+        name.compare(0, prefix.size(), prefix) == 0 &&
+        name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
+      names->push_back(name);
+    }
+  }
 }
 
 }  // namespace holdfast

@@ -41,11 +41,9 @@ Error Flush(NativeHandle file, Durability durability) {
 }
 
 Error FlushDirectory(const Directory& directory) {
-  // The directory's own descriptor is for searching only, which fsync(2) does not take.
-  Handle handle(RetryOnInterrupt(
-      [&] { return openat(DescriptorOf(directory), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
-  if (!handle.valid()) return LastError("open");
-  return Flush(handle.get(), Durability::kFull);
+  Handle handle;
+  Error error = OpenForReading(directory, &handle);
+  return error.ok() ? Flush(handle.get(), Durability::kFull) : error;
 }
 
 Error RemoveName(const Directory& directory, const std::string& name,
@@ -65,6 +63,10 @@ Error SetDirectoryMode(const Directory& directory, uint32_t mode) {
 
 bool IsOwnedByUs(const Directory& directory) {
   return directory.owner == static_cast<int64_t>(geteuid());
+}
+
+bool IsOwnedByUs(const FileStatus& status) {
+  return status.owner == static_cast<int64_t>(geteuid());
 }
 
 Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,

@@ -20,6 +20,10 @@ void CloseNativeHandle(NativeHandle) {}
 Error OpenDirectory(const std::string&, ParentPolicy, Directory*) { return Unsupported(); }
 Error InspectFileSystem(const Directory&, FileSystem*) { return Unsupported(); }
 Error InspectName(const Directory&, const std::string&, FileStatus*) { return Unsupported(); }
+Error FindNames(const Directory&, const std::string&, const std::string&,
+                std::vector<std::string>*) {
+  return Unsupported();
+}
 
 Error ReadAt(NativeHandle, uint64_t, char*, size_t, size_t*) { return Unsupported(); }
 Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(); }
@@ -59,6 +63,7 @@ Error MakeDirectory(const Directory&, const std::string&, std::optional<uint32_t
 Error SetDirectoryMode(const Directory&, uint32_t) { return Unsupported(); }
 Error OpenBeneath(const Directory&, const std::string&, Directory*) { return Unsupported(); }
 bool IsOwnedByUs(const Directory&) { return false; }
+bool IsOwnedByUs(const FileStatus&) { return false; }
 
 Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
   return Unsupported();

@@ -125,6 +125,37 @@ Error MakeDirectory(const Directory& parent, const std::string& name, std::optio
   return DescribeDirectory(std::move(handle), directory);
 }
 
+Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
+                std::vector<std::string>* names) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.access = FILE_LIST_DIRECTORY;
+  Handle handle;
+  const NTSTATUS status = Open(request, &handle);
+  if (status < 0) return FromStatus(status, "opendir");
+  // Of 64-bit numbers, since the entries begin with some.
+  std::vector<uint64_t> buffer(8192);
+  const auto size = static_cast<DWORD>(buffer.size() * sizeof(buffer[0]));
+  while (system_calls.get_file_information(HandleOf(handle), FileIdBothDirectoryInfo, buffer.data(),
+                                           size)) {
+    const auto* position = reinterpret_cast<const char*>(buffer.data());
+    for (;;) {
+      const auto* entry = reinterpret_cast<const FILE_ID_BOTH_DIR_INFO*>(position);
+      const std::string name =
+          ToUtf8(std::wstring(entry->FileName, entry->FileNameLength / sizeof(wchar_t)));
+      if (name.size() >= prefix.size() + suffix.size() &&
+          name.compare(0, prefix.size(), prefix) == 0 &&
+          name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
+        names->push_back(name);
+      }
+      if (entry->NextEntryOffset == 0) break;
+      position += entry->NextEntryOffset;
+    }
+  }
+  const DWORD code = GetLastError();
+  return code == ERROR_NO_MORE_FILES ? Error{} : FromWin32(code, "readdir");
+}
+
 bool IsMountPoint(const Directory&, const std::string&) { return false; }
 
 }  // namespace holdfast

@@ -168,6 +168,7 @@ bool IsTrustedOwner(int64_t owner, int64_t other) {
 }
 
 bool IsOwnedByUs(const Directory& directory) { return directory.owner == NumberOf(OurSid()); }
+bool IsOwnedByUs(const FileStatus& status) { return status.owner == NumberOf(OurSid()); }
 
 bool GrantsOthers(HANDLE file, ACCESS_MASK mask, int64_t owner) {
   Descriptor descriptor;

@@ -1,5 +1,6 @@
 // A temporary file has a random name and goes away when its last handle is closed, be it by a kill, until the moment in
 // which it is published. Nobody else can open it meanwhile.
+#include "../leftovers.h"
 #include "win.h"
 
 namespace holdfast {
@@ -63,10 +64,13 @@ Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* 
   }
   if (status < 0) return FromStatus(status, "open");
   temporary->name = name;
-  // Where the volume cannot do this, the lock says that somebody uses the file.
-  static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));
-  bool granted = false;
-  static_cast<void>(TryLock(temporary->file.get(), LockMode::kExclusive, &granted));
+  // No lock is needed to tell others that somebody uses the file: they cannot open it.
+  Error failure = SetDeleteOnClose(HandleOf(temporary->file), true);
+  if (!failure.ok()) {
+    DiscardTemporary(directory, temporary);
+    return failure;
+  }
+  RemoveLeftovers(directory, temporary->file.get());
   return {};
 }
 
@@ -86,8 +90,6 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
   const HANDLE file = HandleOf(temporary->file);
   Error error = StampWriteTime(file);
   if (!error.ok()) return error;
-  // From here on the file is everybody's to lock.
-  static_cast<void>(Unlock(temporary->file.get()));
   static_cast<void>(SetDeleteOnClose(file, false));
   const NTSTATUS status = Rename(file, directory, name, kRenameInformation, 0);
   if (status >= 0) {
