@@ -91,9 +91,7 @@ Error Reserve(NativeHandle file, uint64_t size) {
     return {};
   }
   const DWORD code = GetLastError();
-  const bool unknown = code == ERROR_INVALID_PARAMETER || code == ERROR_NOT_SUPPORTED ||
-                       code == ERROR_INVALID_FUNCTION;
-  return unknown ? Error{} : FromWin32(code, "fallocate");
+  return IsUnknownRequest(code) ? Error{} : FromWin32(code, "fallocate");
 }
 
 Error Flush(NativeHandle file, Durability durability) {
@@ -112,8 +110,7 @@ Error FlushDirectory(const Directory& directory) {
   if (system_calls.flush_file_buffers(HandleOf(handle))) return {};
   // Not every file system knows how to flush a directory.
   const DWORD code = GetLastError();
-  const bool unknown = code == ERROR_INVALID_FUNCTION || code == ERROR_NOT_SUPPORTED ||
-                       code == ERROR_INVALID_PARAMETER || code == ERROR_INVALID_HANDLE;
+  const bool unknown = IsUnknownRequest(code) || code == ERROR_INVALID_HANDLE;
   return unknown ? Error{} : FromWin32(code, "fsync");
 }
 

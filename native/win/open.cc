@@ -170,9 +170,7 @@ Error ReparseTag(HANDLE file, DWORD* tag) {
   if (!system_calls.get_file_information(file, FileAttributeTagInfo, &info, sizeof(info))) {
     // File systems without reparse points do not know the question.
     const DWORD code = GetLastError();
-    if (code != ERROR_INVALID_PARAMETER && code != ERROR_NOT_SUPPORTED) {
-      return FromWin32(code, "fstat");
-    }
+    if (!IsUnknownRequest(code)) return FromWin32(code, "fstat");
     info = {};
   }
   *tag = (info.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 ? info.ReparseTag : 0;

@@ -20,6 +20,12 @@ Error FromWin32(DWORD code, const char* syscall);
 Error FromStatus(NTSTATUS status, const char* syscall);
 inline Error LastError(const char* syscall) { return FromWin32(GetLastError(), syscall); }
 
+// What a file system says that does not know what it is asked for.
+inline bool IsUnknownRequest(DWORD code) {
+  return code == ERROR_INVALID_PARAMETER || code == ERROR_INVALID_FUNCTION ||
+         code == ERROR_NOT_SUPPORTED || code == ERROR_CALL_NOT_IMPLEMENTED;
+}
+
 // ---- Text: text.cc ----
 
 std::wstring ToWide(const std::string& text);
