@@ -19,6 +19,7 @@
         'native/file_systems.cc',
         'native/guarded_copy.cc',
         'native/inspection.cc',
+        'native/leftovers.cc',
         'native/lock.cc',
         'native/path.cc',
         'native/read_file.cc',
@@ -71,6 +72,22 @@
           ],
         }],
         ['OS=="win"', {
+          'sources': [
+            'native/win/calls.cc',
+            'native/win/contents.cc',
+            'native/win/directory.cc',
+            'native/win/error.cc',
+            'native/win/file_system.cc',
+            'native/win/lock_file.cc',
+            'native/win/lock_wait.cc',
+            'native/win/open.cc',
+            'native/win/process.cc',
+            'native/win/replace_file.cc',
+            'native/win/security.cc',
+            'native/win/temporary_file.cc',
+            'native/win/text.cc',
+            'native/win/thread.cc',
+          ],
           'defines': [
             'UNICODE',
             '_UNICODE',
@@ -87,7 +104,7 @@
             },
           },
         }],
-        ['OS!="linux" and OS!="mac"', {
+        ['OS!="linux" and OS!="mac" and OS!="win"', {
           'sources': ['native/unsupported/unsupported.cc'],
         }],
       ],

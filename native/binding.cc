@@ -245,6 +245,7 @@ Napi::Object ErrorValueOf(Napi::Env env, const Error& error) {
   object.Set("path", error.path);
   object.Set("refusal", static_cast<double>(error.refusal));
   object.Set("owner", static_cast<double>(error.owner));
+  object.Set("systemCode", error.system_code);
   object.Set("description", std::generic_category().message(error.number));
   return object;
 }

@@ -1,8 +1,17 @@
 #ifndef HOLDFAST_ERROR_H_
 #define HOLDFAST_ERROR_H_
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
+
+// Windows numbers these among the errors of sockets; Node gives them the same names there.
+#ifndef ESTALE
+#define ESTALE 10070
+#endif
+#ifndef EDQUOT
+#define EDQUOT 10069
+#endif
 
 namespace holdfast {
 
@@ -22,8 +31,8 @@ enum class Refusal : uint8_t {
   kNoJournalPlace,  // could be written to, and its directory cannot: a journal has no place
 };
 
-// What an operating-system call or a check of ours answered. `number` is the platform's own error number (errno; on
-// Windows the Win32 code); JavaScript gives it Node's name. A default-constructed Error is success.
+// What an operating-system call or a check of ours answered. `number` is an errno, to which JavaScript gives Node's name;
+// a port whose system numbers its errors otherwise has a table. A default-constructed Error is success.
 struct Error {
   int number = 0;
   const char* syscall = "";
@@ -31,16 +40,27 @@ struct Error {
   Refusal refusal = Refusal::kNone;
   // The file's owner, known for the refusals about ownership and access.
   int64_t owner = -1;
+  // The system's own number, where that is not errno: a Win32 code.
+  uint32_t system_code = 0;
+  // Passes by itself: somebody has the file open at this moment in a way that excludes us.
+  bool transient = false;
 
   bool ok() const { return number == 0; }
 
   static Error FromSystem(int number, const char* syscall, std::string path = {}) {
-    return Error{number, syscall, std::move(path), Refusal::kNone, -1};
+    Error error;
+    error.number = number;
+    error.syscall = syscall;
+    error.path = std::move(path);
+    return error;
   }
 
   static Error Refused(Refusal refusal, int number, const char* syscall, std::string path = {},
                        int64_t owner = -1) {
-    return Error{number, syscall, std::move(path), refusal, owner};
+    Error error = FromSystem(number, syscall, std::move(path));
+    error.refusal = refusal;
+    error.owner = owner;
+    return error;
   }
 };
 

@@ -49,14 +49,23 @@ std::string JournalName(const FileIdentity& target) {
 }
 
 // Blocks for as long as a living process may need for a copy.
-Error LockExclusively(NativeHandle file) {
+template <typename Try>
+Error LockBy(Try try_lock) {
   for (int tries = 0; tries < kMaxLockTries; tries++) {
     bool granted = false;
-    Error error = TryLock(file, LockMode::kExclusive, &granted);
+    Error error = try_lock(&granted);
     if (!error.ok() || granted) return error;
     std::this_thread::sleep_for(kLockInterval);
   }
   return Error::FromSystem(EBUSY, "flock");
+}
+
+Error LockJournal(NativeHandle journal) {
+  return LockBy([&](bool* granted) { return TryLock(journal, LockMode::kExclusive, granted); });
+}
+
+Error LockTarget(NativeHandle target) {
+  return LockBy([&](bool* granted) { return TryLockContents(target, granted); });
 }
 
 using PieceFunction = std::function<void(const char*, size_t)>;
@@ -136,7 +145,7 @@ Error WriteJournal(const Directory& directory, const std::string& name, NativeHa
   }
   if (error.ok()) error = Flush(file, Durability::kFull);
   // Held from before the journal can be found until the copy is done: a free one was left by a crash.
-  if (error.ok()) error = LockExclusively(file);
+  if (error.ok()) error = LockJournal(file);
   FileStatus written;
   if (error.ok()) error = InspectFile(file, &written);
   bool published = false;
@@ -177,7 +186,7 @@ Error OpenTarget(const GuardedCopy& copy, Handle* target, FileStatus* status) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
   if (status->link_count != 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
-  error = LockExclusively(target->get());
+  error = LockTarget(target->get());
   return error.ok() ? InspectFile(target->get(), status) : error;
 }
 
@@ -192,11 +201,11 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
   if (!error.ok() || !journal.file.valid()) return error;
   journal.identity = status.identity;
   // Somebody who may write the directory, but not the file, must not have us write into it and set its mode.
-  if (status.kind != FileKind::kRegular || (status.mode & 077U) != 0 ||
+  if (status.kind != FileKind::kRegular || !IsPrivate(journal.file.get(), status) ||
       !IsTrustedOwner(status.owner, target_status.owner)) {
     return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
   }
-  error = LockExclusively(journal.file.get());
+  error = LockJournal(journal.file.get());
   FileStatus now;
   if (error.ok()) error = InspectName(place, journal.name, &now);
   if (!error.ok() || now.identity != journal.identity) return error;  // its copy has ended
@@ -221,7 +230,7 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
   error = OpenFile(directory, name, FileAccess::kReadWrite, &target, &status);
   if (!error.ok() || (target.valid() && status.identity != target_identity)) return error;
   if (target.valid() && header.IsFor(name, target.get())) {
-    error = LockExclusively(target.get());
+    error = LockTarget(target.get());
     if (error.ok()) error = journal.RestoreTo(target.get());
   }
   return error.ok() ? journal.Remove() : error;

@@ -158,7 +158,7 @@ Error CheckOpenFile(const LockRequest& request, const Directory& directory,
 std::string KeyOf(const LockLocation& location) {
   const FileIdentity& directory = location.directory.identity;
   return std::to_string(directory.device) + ':' + std::to_string(directory.inode_high) + ':' +
-         std::to_string(directory.inode) + ':' + location.name;
+         std::to_string(directory.inode) + ':' + CanonicalName(location.name);
 }
 
 std::vector<std::string> DirectoriesOf(const LockRequest& request) {

@@ -1,11 +1,13 @@
 #include "path.h"
 
+#include <algorithm>
+
 namespace holdfast {
 
 std::string ParentOf(const std::string& path) {
   const size_t separator = path.find_last_of(kPathSeparators);
   if (separator == std::string::npos) return ".";
-  return separator == 0 ? path.substr(0, 1) : path.substr(0, separator);
+  return path.substr(0, std::max(separator, RootLength(path)));
 }
 
 std::string NameOf(const std::string& path) {

@@ -74,6 +74,12 @@ struct FileIdentity {
 // The characters that separate the components of a path.
 extern const char kPathSeparators[];
 
+// How many characters of an absolute path name its root: "/", "C:\", "\\server\share\".
+size_t RootLength(const std::string& path);
+
+// What all spellings have in common that the system takes for one name.
+std::string CanonicalName(const std::string& name);
+
 // ---- Directories and names -----------------------------------------------------------------------------------------
 
 enum class ParentPolicy : uint8_t { kTrust, kRefuseLinks };
@@ -116,6 +122,8 @@ struct FileStatus {
   int64_t owner = -1;
   int64_t group = -1;
   uint64_t changed = 0;  // moves with every change, in the system's own unit
+  // When the contents last changed: nanoseconds of the file system's clock, from whenever it counts.
+  uint64_t modified = 0;
 };
 
 // One state of one file: equal only as long as nothing was changed, and no other file was put in its place. A number that
@@ -137,8 +145,9 @@ inline FileVersion VersionOf(const FileStatus& status) {
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
 Error InspectName(const Directory& directory, const std::string& name, FileStatus* status);
 
-// Where the link `name` in `directory` leads, as it is stored.
-Error ReadLink(const Directory& directory, const std::string& name, std::string* target);
+// The names in `directory` that begin with `prefix` and end with `suffix`.
+Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
+                std::vector<std::string>* names);
 
 // ---- Contents and attributes ----------------------------------------------------------------------
 
@@ -147,7 +156,7 @@ Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size
 // Writes all of `size` bytes, with one system call unless the system takes it in parts.
 Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
 Error Truncate(NativeHandle file, uint64_t size);
-// Sets the permission bits to exactly `mode`.
+// Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
 
@@ -164,8 +173,9 @@ struct TemporaryFile {
 };
 
 // Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has
-// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one, and its kernel
-// lock is held before it has a byte of contents: one whose lock is free belongs to nobody.
+// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32 hexadecimal
+// digits, and its kernel lock is held from before it has a byte of contents until the handle is closed: one whose lock is
+// free belongs to nobody. A port that has made one with a name calls RemoveLeftovers() (leftovers.h).
 Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary);
 
 // Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than
@@ -173,9 +183,23 @@ Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* 
 Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
                  bool* published);
 
-// Puts the file in the place of whatever file has the name `name`, if any, at one instant.
+enum class ReplaceMethod : uint8_t {
+  kRename,       // over the old name, at one instant
+  kCopy,         // into the old file
+  kReplaceFile,  // by ReplaceFileW(), which may be seen between its two steps
+};
+
+struct Publication {
+  ReplaceMethod method = ReplaceMethod::kRename;
+  // It failed half way, and the name leads nowhere: the old file and the new one are there under other names.
+  bool target_lost = false;
+};
+
+// Puts the file in the place of whatever file has the name `name`, if any, at one instant where the system can.
+// `keep_streams`: what else hangs on the old file is to be the new one's, and no rename does that for the system.
+// Error::transient tells that another try may succeed.
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name);
+                       const std::string& name, bool keep_streams, Publication* publication);
 
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
@@ -205,7 +229,17 @@ bool IsMountPoint(const Directory& directory, const std::string& name);
 // change. Success where the file system knows no such thing.
 Error Reserve(NativeHandle file, uint64_t size);
 
-Error SetOwner(NativeHandle file, int64_t owner, int64_t group);
+// A file that is about to be replaced, and whose `status` was seen.
+struct ReplacedFile {
+  const Directory& directory;
+  const std::string& name;
+  const FileStatus& status;
+};
+
+Error KeepPermissions(const ReplacedFile& from, NativeHandle to);
+Error KeepOwner(const ReplacedFile& from, NativeHandle to);
+// Whether nobody else, the superuser aside, may read or write the file.
+bool IsPrivate(NativeHandle file, const FileStatus& status);
 // Copies extended attributes, other than access control lists, or those lists alone.
 Error CopyAttributes(NativeHandle from, NativeHandle to);
 Error CopyAccessControlList(NativeHandle from, NativeHandle to);
@@ -229,6 +263,7 @@ Error SetDirectoryMode(const Directory& directory, uint32_t mode);
 // Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.
 Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory);
 bool IsOwnedByUs(const Directory& directory);
+bool IsOwnedByUs(const FileStatus& status);
 
 // ---- The lock file -------------------------------------------------------------------------------------------------
 
@@ -249,6 +284,9 @@ enum class LockMode : uint8_t { kShared, kExclusive };
 Error TryLock(NativeHandle file, LockMode mode, bool* granted);
 // Gives the lock back, also where another process inherited the handle.
 Error Unlock(NativeHandle file);
+// Takes an exclusive lock on the contents of a file that is not a lock file, until it is closed. Where locks are
+// mandatory, nobody else reads or writes the file meanwhile.
+Error TryLockContents(NativeHandle file, bool* granted);
 
 // Processes of this machine that the kernel says hold a lock on the file with this identity. `complete` is false where
 // the kernel cannot be asked, or would not name all of them (those in another pid namespace).

@@ -180,7 +180,8 @@ ReplaceError Replacement::Write(const char* data, size_t size) {
   return {};
 }
 
-Error Replacement::CopyMetadata(ReplaceResult* result) {
+Error Replacement::CopyMetadata() {
+  ReplaceResult* result = &kept_;
   const NativeHandle file = temporary_.file.get();
   const bool keep = target_.kind == FileKind::kRegular;
   Handle old;
@@ -191,7 +192,7 @@ Error Replacement::CopyMetadata(ReplaceResult* result) {
   }
   // The owner first, since changing it clears the set-id bits (chown(2)); the mode last, since a list changes it.
   if (keep && request_.keep_owner) {
-    Error error = SetOwner(file, target_.owner, target_.group);
+    Error error = KeepOwner({directory_, name_, target_}, file);
     if (!error.ok()) return error;
     result->kept_owner = true;
   }
@@ -208,25 +209,35 @@ Error Replacement::CopyMetadata(ReplaceResult* result) {
   if (request_.mode) return SetMode(file, *request_.mode);
   if (!keep || !request_.keep_mode) return {};
   result->kept_mode = true;
-  return SetMode(file, target_.mode & kPermissions);
+  return KeepPermissions({directory_, name_, target_}, file);
 }
 
-ReplaceError Replacement::Commit(ReplaceResult* result) {
+ReplaceError Replacement::Complete() {
   FileStatus status;
   Error error = InspectFile(temporary_.file.get(), &status);
   // A short write that the system did not report would otherwise be published.
   if (error.ok() && status.size != written_) error = Error::FromSystem(EIO, "write");
   if (!error.ok()) return Fail(std::move(error), "write");
-  if (copy_) return PublishByCopy(result);
-
-  error = CopyMetadata(result);
-  if (!error.ok()) return Fail(std::move(error), "attributes");
-  error = Flush(temporary_.file.get(), request_.durability);
-  if (!error.ok()) return Fail(std::move(error), "flush");
-  return PublishByRename(result);
+  if (!copy_) {
+    error = CopyMetadata();
+    if (!error.ok()) return Fail(std::move(error), "attributes");
+    error = Flush(temporary_.file.get(), request_.durability);
+    if (!error.ok()) return Fail(std::move(error), "flush");
+  }
+  complete_ = true;
+  return {};
 }
 
-ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
+ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
+  if (!complete_) {
+    ReplaceError failure = Complete();
+    if (!failure.ok()) return failure;
+  }
+  *result = kept_;
+  return copy_ ? PublishByCopy(result) : PublishByRename(last_try, result);
+}
+
+ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) {
   if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
   if (request_.expected) {
     FileStatus now;
@@ -237,19 +248,26 @@ ReplaceError Replacement::PublishByRename(ReplaceResult* result) {
     }
   }
   Error error;
+  Publication publication;
   if (request_.create_only) {
     bool published = false;
     error = PublishNew(directory_, &temporary_, name_, &published);
     if (error.ok() && !published) error = Error::FromSystem(EEXIST, "link");
   } else {
-    error = PublishReplacing(directory_, &temporary_, name_);
+    error =
+        PublishReplacing(directory_, &temporary_, name_, request_.keep_attributes, &publication);
   }
   if (!error.ok()) {
-    if (!request_.create_only && IsInTheWay(error) && MayCopy()) return PublishByCopy(result);
-    return Fail(std::move(error), "publish");
+    const bool wait = publication.target_lost || (error.transient && !last_try);
+    if (!wait && !request_.create_only && IsInTheWay(error) && MayCopy()) {
+      return PublishByCopy(result);
+    }
+    ReplaceError failure = Fail(std::move(error), "publish");
+    if (publication.target_lost) failure.target_state = TargetState::kUnknown;
+    return failure;
   }
   temporary_.name.clear();
-  result->method = ReplaceMethod::kRename;
+  result->method = publication.method;
 
   FileStatus published;
   FileStatus now;

@@ -14,7 +14,6 @@ namespace holdfast {
 
 enum class TargetLinkPolicy : uint8_t { kRefuse, kReplace };
 enum class CopyFallback : uint8_t { kAuto, kNever, kAlways };
-enum class ReplaceMethod : uint8_t { kRename, kCopy };
 
 // What is at the target's path after a replace that failed.
 enum class TargetState : uint8_t { kOld, kNew, kRestored, kUnknown };
@@ -62,6 +61,8 @@ struct ReplaceError {
   TargetState target_state = TargetState::kOld;
 
   bool ok() const { return error.ok() && !conflict && !cancelled; }
+  // Nothing has changed, and Commit() may be called again.
+  bool transient() const { return error.transient && target_state == TargetState::kOld; }
 };
 
 // One replace, from its temporary file to the target. Used by one thread at a time; only Cancel() may come from
@@ -76,7 +77,9 @@ class Replacement {
   // Finds and checks the target, and opens a temporary file. `size`: how much will be written, 0 when not known.
   ReplaceError Begin(uint64_t size);
   ReplaceError Write(const char* data, size_t size);
-  ReplaceError Commit(ReplaceResult* result);
+  // May be tried again after an error that is transient. `last_try`: what stands in the way is not waited out any more,
+  // but got round by a copy, where that is allowed.
+  ReplaceError Commit(bool last_try, ReplaceResult* result);
   // Makes the next step fail, up to the moment of publishing.
   void Cancel() { cancelled_ = true; }
 
@@ -89,10 +92,12 @@ class Replacement {
   Error CheckParent();
   Error InspectTarget();
   Error OpenTemporary();
-  Error CopyMetadata(ReplaceResult* result);
+  Error CopyMetadata();
   bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
   bool MayCopy() const;
-  ReplaceError PublishByRename(ReplaceResult* result);
+  // Makes the temporary file what is to be published, once.
+  ReplaceError Complete();
+  ReplaceError PublishByRename(bool last_try, ReplaceResult* result);
   ReplaceError PublishByCopy(ReplaceResult* result);
 
   ReplaceRequest request_;
@@ -107,6 +112,8 @@ class Replacement {
   bool copy_ = false;
   TemporaryFile temporary_;
   uint64_t written_ = 0;
+  bool complete_ = false;
+  ReplaceResult kept_;  // the part of the result that Complete() knows
 };
 
 }  // namespace holdfast

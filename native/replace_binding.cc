@@ -16,7 +16,7 @@ using Napi::CallbackInfo;
 using Napi::Value;
 
 // The steps that one call makes, as src/native.ts sets them.
-enum StepFlag : uint32_t { kBegin = 1, kWrite = 2, kCommit = 4 };
+enum StepFlag : uint32_t { kBegin = 1, kWrite = 2, kCommit = 4, kLastTry = 8 };
 
 std::string StringOf(const Napi::Object& options, const char* name) {
   const Value value = options.Get(name);
@@ -74,6 +74,7 @@ Napi::Object ErrorValue(Napi::Env env, const ReplaceError& failure) {
   object.Set("published", failure.published);
   object.Set("conflict", failure.conflict);
   object.Set("cancelled", failure.cancelled);
+  object.Set("transient", failure.transient());
   object.Set("targetState", static_cast<double>(failure.target_state));
   object.Set("error", ErrorValueOf(env, failure.error));
   return object;
@@ -104,7 +105,8 @@ struct Steps {
   void Run() {
     if ((flags & kBegin) != 0) error = replacement->Begin(size);
     if (error.ok() && (flags & kWrite) != 0) error = replacement->Write(data, size);
-    if (error.ok() && (flags & kCommit) != 0) error = replacement->Commit(&result);
+    if (error.ok() && (flags & kCommit) != 0)
+      error = replacement->Commit((flags & kLastTry) != 0, &result);
   }
 
   Napi::Object ToValue(Napi::Env env) const {

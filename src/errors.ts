@@ -32,6 +32,7 @@ export type HoldfastErrorCode =
 
 export interface HoldfastErrorFields {
   errno?: number;
+  win32Code?: number;
   syscall?: string;
   path?: string;
   refused?: boolean;
@@ -47,6 +48,8 @@ export class HoldfastError extends Error {
   override readonly name: string = 'HoldfastError';
   readonly code: HoldfastErrorCode;
   readonly errno?: number;
+  /** What Windows answered, where it was asked; the errors of the operating system have it, too. */
+  readonly win32Code?: number;
   readonly syscall?: string;
   readonly path?: string;
   /** The lock file could have been used and was not, because using it would not have been safe. Never retried. */
@@ -59,6 +62,7 @@ export class HoldfastError extends Error {
     this.code = code;
     this.refused = fields.refused ?? false;
     if (fields.errno !== undefined) this.errno = fields.errno;
+    if (fields.win32Code !== undefined) this.win32Code = fields.win32Code;
     if (fields.syscall !== undefined) this.syscall = fields.syscall;
     if (fields.path !== undefined) this.path = fields.path;
     if (fields.holder !== undefined) this.holder = fields.holder;
@@ -100,24 +104,46 @@ const refusals: readonly (RefusalKind | null)[] = [
   },
 ];
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Windows numbers some among the errors of sockets: WSAESTALE.
+const errnoNames = new Map(
+  Object.entries(constants.errno).map(([name, number]) => [number, name.replace(/^WSA/, '')]),
+);
+
+interface SystemError {
+  /** Negative, as Node has it. */
+  errno: number;
+  name: string;
+  text: string | undefined;
+}
+
+/** Node's number and name for a number of the C library: on POSIX systems libuv negates it, on Windows it has its own. */
+function systemErrorOf(errno: number): SystemError {
+  const map = getSystemErrorMap();
+  const known = map.get(-errno);
+  if (known) return { errno: -errno, name: known[0], text: known[1] };
+  const name = errnoNames.get(errno) ?? 'UNKNOWN';
+  for (const [number, [candidate, text]] of map) {
+    if (candidate === name) return { errno: number, name, text };
+  }
+  // libuv's table lacks some of what flock() answers, ENOLCK for one.
+  return { errno: -errno, name, text: undefined };
+}
 
 /** The error for what the addon reported, in the shape of Node's own. */
 export function toError(native: NativeError): Error {
-  const { errno, syscall, path, owner } = native;
-  const [libuvName, libuvText] = getSystemErrorMap().get(-errno) ?? [];
-  const systemCode = libuvName ?? errnoNames.get(errno) ?? 'UNKNOWN';
+  const { syscall, path, owner } = native;
+  const { errno, name: systemCode, text } = systemErrorOf(native.errno);
+  const system = native.systemCode === 0 ? {} : { win32Code: native.systemCode };
   const refusal = refusals[native.refusal];
   if (refusal) {
     // A directory that denies access says EPERM or EACCES; that distinction is the system's to make.
     const code = refusal.code === 'EACCES' && systemCode === 'EPERM' ? 'EPERM' : refusal.code;
     // Of ECORRUPT no system knows a number.
-    const number = code === 'ECORRUPT' ? {} : { errno: -errno };
-    const fields = { ...number, syscall, path, refused: true };
+    const number = code === 'ECORRUPT' ? {} : { errno };
+    const fields = { ...number, ...system, syscall, path, refused: true };
     return new HoldfastError(code, `${refusal.reason(owner)}, ${syscall} '${path}'`, fields);
   }
-  // libuv's table lacks some of what flock() answers, ENOLCK for one.
-  const text = libuvText ?? native.description.toLowerCase();
-  const error = new Error(`${systemCode}: ${text}, ${syscall} '${path}'`);
-  return Object.assign(error, { errno: -errno, code: systemCode, syscall, path });
+  const description = text ?? native.description.toLowerCase();
+  const error = new Error(`${systemCode}: ${description}, ${syscall} '${path}'`);
+  return Object.assign(error, { errno, code: systemCode, syscall, path, ...system });
 }

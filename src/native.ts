@@ -61,6 +61,8 @@ export interface NativeError {
   path: string;
   refusal: number;
   owner: number;
+  /** The system's own number where `errno` is none: a Win32 code. Else 0. */
+  systemCode: number;
   description: string;
 }
 
@@ -100,7 +102,7 @@ export interface NativeReplaceOptions {
 }
 
 /** The same bits as `StepFlag` in native/replace_binding.cc. */
-export const ReplaceStep = { begin: 1, write: 2, commit: 4 } as const;
+export const ReplaceStep = { begin: 1, write: 2, commit: 4, lastTry: 8 } as const;
 
 export interface NativeReplaceFailure {
   ok: false;
@@ -108,6 +110,8 @@ export interface NativeReplaceFailure {
   published: boolean;
   conflict: boolean;
   cancelled: boolean;
+  /** Nothing has changed, and the commit may be tried again. */
+  transient: boolean;
   targetState: number;
   error: NativeError;
 }

@@ -66,7 +66,11 @@ export interface ReplaceSyncOptions {
   copyFallback?: 'auto' | 'never' | 'always' | undefined;
   /** Where the journal of a copy goes when the target's directory may not be written. Readers have to name it, too. */
   journalDir?: string | URL | undefined;
-  /** Milliseconds for retries of what passes by itself; POSIX systems have nothing of the kind. @default 10000, sync 2000 */
+  /**
+   * Milliseconds for which a replace is tried again while, on Windows, somebody has the file open in a way that excludes
+   * it; then comes `copyFallback`. On POSIX systems an open file is in nobody's way.
+   * @default 10000, in the synchronous form 2000
+   */
   retry?: number | undefined;
   /** Fail with ECOMPROMISED when this lock is not held any more just before the replace. */
   lock?: FileLock | undefined;
@@ -93,6 +97,8 @@ export interface ReplaceRequest {
   follow: boolean;
   ifMatch: ExpectedFile | undefined;
   lock: FileLock | undefined;
+  /** Milliseconds. */
+  retry: number | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -142,12 +148,12 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
   if (given.journalDir !== undefined) {
     native.journalDir = toPath("option 'journalDir'", given.journalDir);
   }
-  if (given.retry !== undefined) toTimeout(given.retry, 'retry');
   return {
     native,
     follow: links === 'follow',
     ifMatch: toExpectedFile(given.ifMatch),
     lock: toLock(given.lock),
+    retry: given.retry === undefined ? undefined : toTimeout(given.retry, 'retry'),
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
 }

@@ -7,6 +7,7 @@ import type { FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
+import { Retries } from './retries.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
   toReplaceRequest,
@@ -19,8 +20,11 @@ import {
 } from './replace-options.js';
 
 export interface ReplaceResult {
-  /** How the file was published: renamed over the old one, or copied into it. */
-  method: 'rename' | 'copy';
+  /**
+   * How the file was published: renamed over the old one, copied into it, or, on Windows where a volume cannot rename
+   * over an open file, by ReplaceFileW, between whose steps the name leads nowhere for a moment.
+   */
+  method: 'rename' | 'copy' | 'replace-file';
   /** How often publishing was tried. */
   attempts: number;
   /** Milliseconds spent waiting between tries. */
@@ -45,9 +49,11 @@ export interface ReplaceFailure {
   targetState: 'old' | 'new' | 'restored' | 'unknown';
 }
 
-const methods = ['rename', 'copy'] as const;
+const methods = ['rename', 'copy', 'replace-file'] as const;
 const targetStates = ['old', 'new', 'restored', 'unknown'] as const;
 const keepNames = ['mode', 'owner', 'xattr', 'acl'] as const;
+const asyncRetry = 10_000;
+const syncRetry = 2_000;
 const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
 
 /**
@@ -128,7 +134,7 @@ async function commit(
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     if (data instanceof Uint8Array) {
-      return toResult(request, await native.replaceSteps(id, everyStep, data));
+      return await commitSteps(request, id, everyStep, data);
     }
     return await commitStream(request, id, data);
   } finally {
@@ -148,14 +154,38 @@ async function commitStream(
     toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
   }
   request.lock?.verify();
-  return toResult(request, await native.replaceSteps(id, ReplaceStep.commit));
+  return commitSteps(request, id, ReplaceStep.commit);
+}
+
+/** The commit and what comes before it, tried again while it is only somebody's open file that is in the way. */
+async function commitSteps(
+  request: ReplaceRequest,
+  id: number,
+  steps: number,
+  bytes?: Uint8Array,
+): Promise<ReplaceResult> {
+  const retries = new Retries(request.retry ?? asyncRetry);
+  let outcome = await native.replaceSteps(id, steps | retries.flags, bytes);
+  while (!outcome.ok && outcome.transient && !retries.exhausted) {
+    await retries.wait(request.signal);
+    request.lock?.verify();
+    outcome = await native.replaceSteps(id, ReplaceStep.commit | retries.flags);
+  }
+  return toResult(request, outcome, retries);
 }
 
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   request.lock?.verify();
   const id = native.openReplacement(request.native);
   try {
-    return toResult(request, native.replaceStepsSync(id, everyStep, bytes));
+    const retries = new Retries(request.retry ?? syncRetry);
+    let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
+    while (!outcome.ok && outcome.transient && !retries.exhausted) {
+      retries.waitSync();
+      request.lock?.verify();
+      outcome = native.replaceStepsSync(id, ReplaceStep.commit | retries.flags);
+    }
+    return toResult(request, outcome, retries);
   } finally {
     native.closeReplacement(id);
   }
@@ -199,7 +229,11 @@ function withFailure(error: Error, failure: ReplaceFailure): Error {
   return Object.assign(error, failure);
 }
 
-function toResult(request: ReplaceRequest, outcome: NativeReplaceOutcome): ReplaceResult {
+function toResult(
+  request: ReplaceRequest,
+  outcome: NativeReplaceOutcome,
+  retries?: Retries,
+): ReplaceResult {
   if (!outcome.ok) {
     if (outcome.cancelled) throw request.signal?.reason as Error;
     if (outcome.conflict) throw conflict(request);
@@ -210,8 +244,8 @@ function toResult(request: ReplaceRequest, outcome: NativeReplaceOutcome): Repla
   const flags = [outcome.keptMode, outcome.keptOwner, outcome.keptXattr, outcome.keptAcl];
   return {
     method: methods[outcome.method] ?? 'rename',
-    attempts: 1,
-    waitedMs: 0,
+    attempts: retries?.attempts ?? 1,
+    waitedMs: retries?.waitedMs ?? 0,
     durable: outcome.durable,
     kept: keepNames.filter((_name, index) => flags[index]),
     identity: outcome.identity,

@@ -1,12 +1,19 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <memory>
 
 #include "posix.h"
 
 namespace holdfast {
 
 const char kPathSeparators[] = "/";
+
+size_t RootLength(const std::string& path) { return path.compare(0, 1, "/") == 0 ? 1 : 0; }
+
+std::string CanonicalName(const std::string& name) { return name; }
 
 Error DescribeDirectory(Handle handle, Directory* directory) {
   struct stat status;
@@ -62,18 +69,34 @@ Error InspectName(const Directory& directory, const std::string& name, FileStatu
   return {};
 }
 
-Error ReadLink(const Directory& directory, const std::string& name, std::string* target) {
-  std::string buffer(256, '\0');
+Error OpenForReading(const Directory& directory, Handle* handle) {
+  handle->Reset(RetryOnInterrupt(
+      [&] { return openat(DescriptorOf(directory), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  return handle->valid() ? Error{} : LastError("open");
+}
+
+Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
+                std::vector<std::string>* names) {
+  struct Close {
+    void operator()(DIR* listing) const { closedir(listing); }
+  };
+  Handle handle;
+  Error error = OpenForReading(directory, &handle);
+  if (!error.ok()) return error;
+  const std::unique_ptr<DIR, Close> listing(fdopendir(DescriptorOf(handle.get())));
+  if (!listing) return LastError("opendir");
+  handle.Detach();  // closedir() closes it
   for (;;) {
-    const ssize_t length =
-        readlinkat(DescriptorOf(directory), name.c_str(), buffer.data(), buffer.size());
-    if (length < 0) return LastError("readlink");
-    if (static_cast<size_t>(length) < buffer.size()) {
-      buffer.resize(static_cast<size_t>(length));
-      *target = std::move(buffer);
-      return {};
+    errno = 0;
+    // Each listing has a state of its own.
+    const struct dirent* entry = readdir(listing.get());  // NOLINT(concurrency-mt-unsafe)
+    if (entry == nullptr) return errno == 0 ? Error{} : LastError("readdir");
+    const std::string name = entry->d_name;
+    if (name.size() >= prefix.size() + suffix.size() &&
+        name.compare(0, prefix.size(), prefix) == 0 &&
+        name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0) {
+      names->push_back(name);
     }
-    buffer.resize(buffer.size() * 2);
   }
 }
 

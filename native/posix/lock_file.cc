@@ -9,6 +9,14 @@ namespace holdfast {
 
 void CloseNativeHandle(NativeHandle handle) { close(DescriptorOf(handle)); }
 
+namespace {
+
+uint64_t Nanoseconds(const struct timespec& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1000000000U + static_cast<uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
 FileStatus FileStatusOf(const struct stat& status) {
   FileStatus result;
   if (S_ISREG(status.st_mode)) {
@@ -27,13 +35,13 @@ FileStatus FileStatusOf(const struct stat& status) {
   result.mode = static_cast<uint32_t>(status.st_mode) & 07777U;
   result.owner = static_cast<int64_t>(status.st_uid);
   result.group = static_cast<int64_t>(status.st_gid);
-#ifdef __APPLE__  // the same field by another name
-  const struct timespec& changed = status.st_ctimespec;
+#ifdef __APPLE__  // the same fields by other names
+  result.changed = Nanoseconds(status.st_ctimespec);
+  result.modified = Nanoseconds(status.st_mtimespec);
 #else
-  const struct timespec& changed = status.st_ctim;
+  result.changed = Nanoseconds(status.st_ctim);
+  result.modified = Nanoseconds(status.st_mtim);
 #endif
-  result.changed =
-      static_cast<uint64_t>(changed.tv_sec) * 1000000000U + static_cast<uint64_t>(changed.tv_nsec);
   return result;
 }
 
@@ -103,6 +111,10 @@ Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
   // EACCES is how Linux's SMB client says that another machine holds the lock.
   if (*granted || errno == EWOULDBLOCK || errno == EACCES) return {};
   return LastError("flock");
+}
+
+Error TryLockContents(NativeHandle file, bool* granted) {
+  return TryLock(file, LockMode::kExclusive, granted);
 }
 
 Error Unlock(NativeHandle file) {

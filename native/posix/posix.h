@@ -30,6 +30,9 @@ FileStatus FileStatusOf(const struct stat& status);
 // Completes `directory` from its open handle.
 Error DescribeDirectory(Handle handle, Directory* directory);
 
+// A handle to list or flush the directory by: its own is for searching only.
+Error OpenForReading(const Directory& directory, Handle* handle);
+
 // Opens each component of the absolute `path` in turn, refusing links: for systems that have no flag for it.
 Error WalkToDirectory(const std::string& path, int flags, Handle* handle);
 

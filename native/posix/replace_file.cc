@@ -16,10 +16,17 @@ Error Reserve(NativeHandle file, uint64_t size) {
   return LastError("fallocate");
 }
 
-Error SetOwner(NativeHandle file, int64_t owner, int64_t group) {
-  if (RetryOnInterrupt([&] {
-        return fchown(DescriptorOf(file), static_cast<uid_t>(owner), static_cast<gid_t>(group));
-      }) != 0) {
+Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
+  // Not the set-id bits: those are for the contents that they were set on.
+  return SetMode(to, from.status.mode & 0777U);
+}
+
+bool IsPrivate(NativeHandle, const FileStatus& status) { return (status.mode & 077U) == 0; }
+
+Error KeepOwner(const ReplacedFile& from, NativeHandle to) {
+  const auto owner = static_cast<uid_t>(from.status.owner);
+  const auto group = static_cast<gid_t>(from.status.group);
+  if (RetryOnInterrupt([&] { return fchown(DescriptorOf(to), owner, group); }) != 0) {
     return LastError("fchown");
   }
   return {};
@@ -34,11 +41,9 @@ Error Flush(NativeHandle file, Durability durability) {
 }
 
 Error FlushDirectory(const Directory& directory) {
-  // The directory's own descriptor is for searching only, which fsync(2) does not take.
-  Handle handle(RetryOnInterrupt(
-      [&] { return openat(DescriptorOf(directory), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
-  if (!handle.valid()) return LastError("open");
-  return Flush(handle.get(), Durability::kFull);
+  Handle handle;
+  Error error = OpenForReading(directory, &handle);
+  return error.ok() ? Flush(handle.get(), Durability::kFull) : error;
 }
 
 Error RemoveName(const Directory& directory, const std::string& name,
@@ -58,6 +63,10 @@ Error SetDirectoryMode(const Directory& directory, uint32_t mode) {
 
 bool IsOwnedByUs(const Directory& directory) {
   return directory.owner == static_cast<int64_t>(geteuid());
+}
+
+bool IsOwnedByUs(const FileStatus& status) {
+  return status.owner == static_cast<int64_t>(geteuid());
 }
 
 Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,

@@ -1,16 +1,22 @@
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "../checksum.h"
+#include "../leftovers.h"
 #include "posix.h"
 
 namespace holdfast {
 
 namespace {
+
+// How long somebody who is about to rename may take before another name is used: he may be stopped.
+constexpr std::chrono::milliseconds kInterval(1);
+constexpr int kMaxTries = 20;
 
 bool CannotDoThis(int number) {
   return number == EOPNOTSUPP || number == ENOTSUP || number == EINVAL || number == ENOSYS;
@@ -37,6 +43,13 @@ Error TemporaryName(std::string* name) {
   return {};
 }
 
+// Shows others that the file is not left behind. Nobody has had the time to lock it before; and where locks do not work at
+// all, nobody takes a free one for a sign of death.
+void LockAsOwner(NativeHandle file) {
+  bool granted = false;
+  static_cast<void>(TryLock(file, LockMode::kExclusive, &granted));
+}
+
 Error CreateNamed(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
   Error error = TemporaryName(&temporary->name);
   if (!error.ok()) return error;
@@ -46,8 +59,8 @@ Error CreateNamed(const Directory& directory, uint32_t mode, TemporaryFile* temp
     temporary->name.clear();
     return error;
   }
-  // Nobody else knows the file yet, so this cannot fail for being busy.
-  static_cast<void>(flock(DescriptorOf(file.get()), LOCK_EX | LOCK_NB));
+  LockAsOwner(file.get());
+  RemoveLeftovers(directory, file.get());
   temporary->file = std::move(file);
   return {};
 }
@@ -94,43 +107,38 @@ std::string WaitingName(const std::string& name) {
   return kTemporaryPrefix + std::to_string(sum) + kTemporarySuffix;
 }
 
-// Removes what a dead process left under `name`; a living one holds the lock.
-void Reap(const Directory& directory, const std::string& name) {
-  Handle file;
-  FileStatus status;
-  bool granted = false;
-  if (!OpenFile(directory, name, FileAccess::kRead, &file, &status).ok() || !file.valid()) return;
-  if (status.kind != FileKind::kRegular || status.owner != static_cast<int64_t>(geteuid())) return;
-  if (!TryLock(file.get(), LockMode::kExclusive, &granted).ok() || !granted) return;
-  static_cast<void>(RemoveName(directory, name, status.identity));
-}
-
-// Gives an unnamed file a name in the directory; locked first, so that nobody takes it for left behind.
-Error LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::string& name) {
-  const int parent = DescriptorOf(directory);
+// Gives an unnamed file the name under which it waits to replace `name`, or else a random one: 0 or the number of what
+// failed. It is locked first, so that nobody takes it for left behind.
+int LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::string& name) {
   const int file = DescriptorOf(temporary->file.get());
-  static_cast<void>(flock(file, LOCK_EX | LOCK_NB));
   const auto link_as = [&](const std::string& candidate) {
-    if (LinkUnnamedFile(file, parent, candidate.c_str()) != 0) return errno;
+    if (LinkUnnamedFile(file, DescriptorOf(directory), candidate.c_str()) != 0) return errno;
     temporary->name = candidate;
     return 0;
   };
+  LockAsOwner(file);
   const std::string waiting = WaitingName(name);
   int failure = link_as(waiting);
-  if (failure == EEXIST) {
-    Reap(directory, waiting);
+  if (failure != EEXIST) return failure;
+
+  Leftover found = Leftover::kHeld;
+  bool left_behind = false;
+  for (int tries = 0; failure == EEXIST && found != Leftover::kKept && tries < kMaxTries; tries++) {
+    found = RemoveLeftover(directory, waiting, file, /*locked_before_named=*/true);
+    left_behind = left_behind || found == Leftover::kRemoved;
+    // Somebody else is replacing the file at this very moment, and is between two system calls.
+    if (found == Leftover::kHeld) std::this_thread::sleep_for(kInterval);
     failure = link_as(waiting);
   }
   if (failure == EEXIST) {
-    // Somebody else is replacing the file at this very moment.
-    std::string candidate;
-    Error error = TemporaryName(&candidate);
-    if (!error.ok()) return error;
-    failure = link_as(candidate);
+    std::string random;
+    Error error = TemporaryName(&random);
+    if (!error.ok()) return error.number;
+    failure = link_as(random);
+    left_behind = true;  // perhaps by somebody who came to this as well
   }
-  if (failure == 0) return {};
-  if (CanLink(failure)) return Error::FromSystem(failure, "link");
-  return GiveName(directory, temporary);
+  if (failure == 0 && left_behind) RemoveLeftovers(directory, file);
+  return failure;
 }
 
 }  // namespace
@@ -158,8 +166,6 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
     Error error = GiveName(directory, temporary);
     if (!error.ok()) return error;
   }
-  // From here on the file is everybody's to lock. It cannot be taken for left behind: it is not old enough.
-  static_cast<void>(flock(DescriptorOf(temporary->file.get()), LOCK_UN));
   if (RenameWithoutReplacing(parent, temporary->name.c_str(), name.c_str()) == 0) {
     temporary->name.clear();
     *published = true;
@@ -171,11 +177,14 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name) {
+                       const std::string& name, bool /*keep_streams*/, Publication* publication) {
   const int parent = DescriptorOf(directory);
+  *publication = Publication{};
   if (temporary->name.empty()) {
     // There is no call that links over a name (linkat(2)), so the file gets another one first.
-    Error error = LinkBeside(directory, temporary, name);
+    const int failure = LinkBeside(directory, temporary, name);
+    if (failure != 0 && CanLink(failure)) return Error::FromSystem(failure, "link");
+    Error error = failure == 0 ? Error{} : GiveName(directory, temporary);
     if (!error.ok()) return error;
   }
   if (RetryOnInterrupt(

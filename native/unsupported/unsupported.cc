@@ -12,13 +12,18 @@ Error Unsupported() { return Error::FromSystem(ENOTSUP, "holdfast"); }
 }  // namespace
 
 const char kPathSeparators[] = "/";
+size_t RootLength(const std::string&) { return 1; }
+std::string CanonicalName(const std::string& name) { return name; }
 
 void CloseNativeHandle(NativeHandle) {}
 
 Error OpenDirectory(const std::string&, ParentPolicy, Directory*) { return Unsupported(); }
 Error InspectFileSystem(const Directory&, FileSystem*) { return Unsupported(); }
 Error InspectName(const Directory&, const std::string&, FileStatus*) { return Unsupported(); }
-Error ReadLink(const Directory&, const std::string&, std::string*) { return Unsupported(); }
+Error FindNames(const Directory&, const std::string&, const std::string&,
+                std::vector<std::string>*) {
+  return Unsupported();
+}
 
 Error ReadAt(NativeHandle, uint64_t, char*, size_t, size_t*) { return Unsupported(); }
 Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(); }
@@ -30,7 +35,7 @@ Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsup
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
-Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&) {
+Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, bool, Publication*) {
   return Unsupported();
 }
 void DiscardTemporary(const Directory&, TemporaryFile*) {}
@@ -41,7 +46,9 @@ Error OpenFile(const Directory&, const std::string&, FileAccess, Handle*, FileSt
 }
 bool IsMountPoint(const Directory&, const std::string&) { return false; }
 Error Reserve(NativeHandle, uint64_t) { return Unsupported(); }
-Error SetOwner(NativeHandle, int64_t, int64_t) { return Unsupported(); }
+Error KeepPermissions(const ReplacedFile&, NativeHandle) { return Unsupported(); }
+Error KeepOwner(const ReplacedFile&, NativeHandle) { return Unsupported(); }
+bool IsPrivate(NativeHandle, const FileStatus&) { return false; }
 Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }
 Error CopyAccessControlList(NativeHandle, NativeHandle) { return Unsupported(); }
 Error Flush(NativeHandle, Durability) { return Unsupported(); }
@@ -56,6 +63,7 @@ Error MakeDirectory(const Directory&, const std::string&, std::optional<uint32_t
 Error SetDirectoryMode(const Directory&, uint32_t) { return Unsupported(); }
 Error OpenBeneath(const Directory&, const std::string&, Directory*) { return Unsupported(); }
 bool IsOwnedByUs(const Directory&) { return false; }
+bool IsOwnedByUs(const FileStatus&) { return false; }
 
 Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
   return Unsupported();
@@ -64,6 +72,7 @@ bool IsTrustedOwner(int64_t, int64_t) { return false; }
 
 Error TryLock(NativeHandle, LockMode, bool*) { return Unsupported(); }
 Error Unlock(NativeHandle) { return Unsupported(); }
+Error TryLockContents(NativeHandle, bool*) { return Unsupported(); }
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
 
 std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass) { return nullptr; }

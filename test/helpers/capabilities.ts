@@ -15,6 +15,7 @@ import path from 'node:path';
 
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
+import { withoutUnnamedFiles } from './unnamed-files.js';
 
 /** The user that tests take for "somebody else, without privileges": Debian's, macOS's and BSD's `nobody`. */
 export const ordinaryUser = { uid: 65_534, gid: 65_534 } as const;
@@ -111,6 +112,16 @@ const probes = {
 
   /** python3 with its fcntl module. */
   python: () => whyNot('python3', ['-c', 'import fcntl']),
+
+  /** Processes can be kept from making files without names: seccomp, and python3 to ask for it. */
+  withoutUnnamedFiles: () => {
+    const { prefix: [command = '', ...args] = [] } = withoutUnnamedFiles();
+    const attempt = [
+      ...['import errno, os, sys', 'try: os.open(".", os.O_TMPFILE | os.O_RDWR)'],
+      ...['except OSError as error: sys.exit(error.errno != errno.EOPNOTSUPP)', 'sys.exit("made")'],
+    ];
+    return whyNot(command, [...args, 'python3', '-c', attempt.join('\n')]);
+  },
 
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),

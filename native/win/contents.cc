@@ -1,0 +1,137 @@
+#include <algorithm>
+
+#include "win.h"
+
+namespace holdfast {
+
+namespace {
+
+// An operation on an overlapped handle is complete when its own event says so; on the others at once.
+class Overlapped {
+ public:
+  explicit Overlapped(uint64_t offset)
+      : event_(Owned(CreateEventW(nullptr, TRUE, FALSE, nullptr))) {
+    overlapped_.Offset = static_cast<DWORD>(offset);
+    overlapped_.OffsetHigh = static_cast<DWORD>(offset >> 32);
+    overlapped_.hEvent = HandleOf(event_);
+  }
+
+  OVERLAPPED* get() { return &overlapped_; }
+
+  // What a call came to that answered `done`.
+  DWORD Finish(HANDLE file, BOOL done, DWORD* count) {
+    if (!done && GetLastError() != ERROR_IO_PENDING) return GetLastError();
+    if (system_calls.get_overlapped_result(file, &overlapped_, count, TRUE)) return ERROR_SUCCESS;
+    return GetLastError();
+  }
+
+ private:
+  // CreateEventW() has no handle of -1 for a failure but 0, which no call takes for an event.
+  Handle event_;
+  OVERLAPPED overlapped_{};
+};
+
+// More than this the system does not take at once.
+constexpr size_t kMaxPiece = 1U << 30;
+
+}  // namespace
+
+Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read) {
+  size_t done = 0;
+  while (done < size) {
+    Overlapped overlapped(offset + done);
+    const auto piece = static_cast<DWORD>(std::min(size - done, kMaxPiece));
+    DWORD count = 0;
+    const BOOL result = ReadFile(HandleOf(file), buffer + done, piece, nullptr, overlapped.get());
+    const DWORD code = overlapped.Finish(HandleOf(file), result, &count);
+    if (code != ERROR_SUCCESS && code != ERROR_HANDLE_EOF) return FromWin32(code, "read");
+    if (count == 0) break;
+    done += count;
+  }
+  *read = done;
+  return {};
+}
+
+Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    Overlapped overlapped(offset + done);
+    const auto piece = static_cast<DWORD>(std::min(size - done, kMaxPiece));
+    DWORD count = 0;
+    const BOOL result =
+        system_calls.write_file(HandleOf(file), buffer + done, piece, nullptr, overlapped.get());
+    const DWORD code = overlapped.Finish(HandleOf(file), result, &count);
+    if (code != ERROR_SUCCESS) return FromWin32(code, "write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    done += count;
+  }
+  return {};
+}
+
+Error Truncate(NativeHandle file, uint64_t size) {
+  FILE_END_OF_FILE_INFO info;
+  info.EndOfFile.QuadPart = static_cast<LONGLONG>(size);
+  if (!system_calls.set_file_information(HandleOf(file), FileEndOfFileInfo, &info, sizeof(info))) {
+    return LastError("ftruncate");
+  }
+  return {};
+}
+
+Error Reserve(NativeHandle file, uint64_t size) {
+  FILE_STANDARD_INFO standard;
+  if (!system_calls.get_file_information(HandleOf(file), FileStandardInfo, &standard,
+                                         sizeof(standard))) {
+    return LastError("fstat");
+  }
+  // Setting less than there is would cut the file off.
+  if (size <= static_cast<uint64_t>(standard.EndOfFile.QuadPart)) return {};
+  FILE_ALLOCATION_INFO info;
+  info.AllocationSize.QuadPart = static_cast<LONGLONG>(size);
+  if (system_calls.set_file_information(HandleOf(file), FileAllocationInfo, &info, sizeof(info))) {
+    return {};
+  }
+  const DWORD code = GetLastError();
+  return IsUnknownRequest(code) ? Error{} : FromWin32(code, "fallocate");
+}
+
+Error Flush(NativeHandle file, Durability durability) {
+  if (durability == Durability::kNone) return {};
+  if (!system_calls.flush_file_buffers(HandleOf(file))) return LastError("fsync");
+  return {};
+}
+
+Error FlushDirectory(const Directory& directory) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.access = FILE_LIST_DIRECTORY | FILE_ADD_FILE;
+  Handle handle;
+  const NTSTATUS status = Open(request, &handle);
+  if (status < 0) return FromStatus(status, "open");
+  if (system_calls.flush_file_buffers(HandleOf(handle))) return {};
+  // Not every file system knows how to flush a directory.
+  const DWORD code = GetLastError();
+  const bool unknown = IsUnknownRequest(code) || code == ERROR_INVALID_HANDLE;
+  return unknown ? Error{} : FromWin32(code, "fsync");
+}
+
+Error StampWriteTime(HANDLE file) {
+  FILETIME now;
+  GetSystemTimePreciseAsFileTime(&now);
+  FILE_BASIC_INFO change{};  // attributes and times of 0 are left as they are
+  change.LastWriteTime.LowPart = now.dwLowDateTime;
+  change.LastWriteTime.HighPart = static_cast<LONG>(now.dwHighDateTime);
+  if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {
+    return LastError("futimes");
+  }
+  return {};
+}
+
+uint64_t BirthTime(NativeHandle file) {
+  FILE_BASIC_INFO basic;
+  if (!system_calls.get_file_information(HandleOf(file), FileBasicInfo, &basic, sizeof(basic))) {
+    return 0;
+  }
+  return static_cast<uint64_t>(basic.CreationTime.QuadPart);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,262 @@
+// From the best way to put one file in the place of another to the last: a POSIX rename, after which open handles go on
+// with the old file; a plain rename, for volumes that have no other; ReplaceFileW(), for a target that is held open there.
+#include <mutex>
+#include <set>
+
+#include "win.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
+constexpr auto kSharingViolation = static_cast<NTSTATUS>(0xC0000043);
+
+// What a system or volume says that knows no POSIX rename; a filter driver may be the one who does not know it.
+bool IsUnknownRename(NTSTATUS status) {
+  switch (static_cast<uint32_t>(status)) {
+    case 0xC000000D:  // STATUS_INVALID_PARAMETER
+    case 0xC0000003:  // STATUS_INVALID_INFO_CLASS
+    case 0xC00000BB:  // STATUS_NOT_SUPPORTED
+    case 0xC0000010:  // STATUS_INVALID_DEVICE_REQUEST
+    case 0xC0000002:  // STATUS_NOT_IMPLEMENTED
+    case 0xC0000427:  // STATUS_FILE_SYSTEM_LIMITATION
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Volumes that were found not to know it.
+class PlainVolumes {
+ public:
+  bool Has(uint64_t volume) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return volumes_.count(volume) != 0;
+  }
+  void Add(uint64_t volume) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    volumes_.insert(volume);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<uint64_t> volumes_;
+};
+
+PlainVolumes& Plain() {
+  static auto* const kVolumes =
+      new PlainVolumes;  // never freed: threads may outlive the environment
+  return *kVolumes;
+}
+
+NTSTATUS RenameOver(HANDLE file, const Directory& directory, const std::string& name) {
+  const uint64_t volume = directory.identity.device;
+  if (!Plain().Has(volume)) {
+    const NTSTATUS status =
+        Rename(file, directory, name, kRenameInformationEx, kRenameReplace | kRenamePosix);
+    if (!IsUnknownRename(status)) return status;
+    Plain().Add(volume);
+  }
+  return Rename(file, directory, name, kRenameInformation, kRenameReplace);
+}
+
+// A denied rename does not say whether the target may not be removed, or is in use. Opening it for removal does.
+enum class Obstacle : uint8_t { kPermission, kOpenHandle, kSharedHandle };
+
+Obstacle FindObstacle(const Directory& directory, const std::string& name) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(name);
+  request.access = DELETE | FILE_READ_ATTRIBUTES;
+  Handle target;
+  const NTSTATUS status = Open(request, &target);
+  if (status == kSharingViolation || IsAbsent(status)) return Obstacle::kOpenHandle;
+  if (status < 0) return Obstacle::kPermission;
+  FileStatus found;
+  constexpr uint32_t kOwnerWrite = 0200;
+  const bool read_only =
+      !DescribeFile(HandleOf(target), &found).ok() || (found.mode & kOwnerWrite) == 0;
+  return read_only ? Obstacle::kPermission : Obstacle::kSharedHandle;
+}
+
+Error FullPath(const Directory& directory, std::wstring* path) {
+  path->resize(32768);
+  const DWORD length =
+      GetFinalPathNameByHandleW(HandleOf(directory.handle), path->data(),
+                                static_cast<DWORD>(path->size()), FILE_NAME_NORMALIZED);
+  if (length == 0) return LastError("rename");
+  path->resize(length);
+  if (path->back() != L'\\') path->push_back(L'\\');
+  return {};
+}
+
+// The new file keeps the access list that the old one has, not its own: so the old one gets that first.
+Error PassAccessOn(const Directory& directory, const std::string& name, HANDLE file) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(name);
+  request.access = READ_CONTROL | WRITE_DAC;
+  Handle target;
+  const NTSTATUS status = Open(request, &target);
+  return status < 0 ? FromStatus(status, "chmod") : CopyAccess(file, HandleOf(target));
+}
+
+// ReplaceFileW() moves the old file to the name `backup` and the new one into its place, and may fail in between.
+// Afterwards `*temporary` has no name any more if it was published.
+class FileReplacement {
+ public:
+  FileReplacement(const Directory& directory, TemporaryFile* temporary, const std::string& name)
+      : directory_(directory), temporary_(temporary), name_(name) {}
+
+  Error Run(Publication* publication) {
+    std::wstring path;
+    Error error = FullPath(directory_, &path);
+    if (error.ok()) error = TemporaryName(&backup_);
+    if (error.ok()) error = PassAccessOn(directory_, name_, HandleOf(temporary_->file));
+    if (!error.ok()) return error;
+    // It opens the file itself, and lets nobody else have it open.
+    temporary_->file.Reset();
+    const std::wstring target = path + ToWide(name_);
+    const std::wstring source = path + ToWide(temporary_->name);
+    const std::wstring backup = path + ToWide(backup_);
+    const bool replaced =
+        system_calls.replace_file(target.c_str(), source.c_str(), backup.c_str(),
+                                  REPLACEFILE_IGNORE_MERGE_ERRORS, nullptr, nullptr) != 0;
+    error = replaced ? Error{} : LastError("ReplaceFileW");
+    if (!replaced && error.system_code == ERROR_UNABLE_TO_MOVE_REPLACEMENT_2) {
+      error = PutInPlace(error, publication);
+    } else if (!replaced) {
+      // 1175 and 1176, with a backup name, and all others leave both files under their names.
+      error.transient = error.transient || error.number == EBUSY;
+      static_cast<void>(ReopenTemporary(directory_, temporary_));
+      return error;
+    }
+    if (!error.ok()) return error;
+    publication->method = ReplaceMethod::kReplaceFile;
+    temporary_->name = name_;
+    static_cast<void>(ReopenTemporary(directory_, temporary_));
+    temporary_->name.clear();
+    RemoveBackup();
+    return {};
+  }
+
+ private:
+  // The name leads nowhere; the old file is under the backup's name, the new one under its own. Neither is removed before
+  // the other is in place, and what somebody else has put there stays.
+  Error PutInPlace(const Error& reason, Publication* publication) {
+    if (!ReopenTemporary(directory_, temporary_).ok()) return TakeBack(reason, publication);
+    if (Rename(HandleOf(temporary_->file), directory_, name_, kRenameInformation, 0) >= 0) {
+      temporary_->file.Reset();
+      return {};
+    }
+    return TakeBack(reason, publication);
+  }
+
+  Error TakeBack(Error reason, Publication* publication) {
+    TemporaryFile old;
+    old.name = backup_;
+    const bool back = ReopenTemporary(directory_, &old).ok() &&
+                      Rename(HandleOf(old.file), directory_, name_, kRenameInformation, 0) >= 0;
+    publication->target_lost = !back;
+    reason.transient = back;
+    return reason;
+  }
+
+  void RemoveBackup() const {
+    FileStatus status;
+    if (InspectName(directory_, backup_, &status).ok() && status.kind == FileKind::kRegular) {
+      static_cast<void>(RemoveName(directory_, backup_, status.identity));
+    }
+  }
+
+  const Directory& directory_;
+  TemporaryFile* const temporary_;
+  const std::string& name_;
+  std::string backup_;
+};
+
+bool Exists(const Directory& directory, const std::string& name) {
+  FileStatus status;
+  return InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular;
+}
+
+}  // namespace
+
+NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name, int kind,
+                ULONG flags) {
+  // FILE_RENAME_INFORMATION, and ..._EX with flags where that has a BOOLEAN.
+  struct RenameInformation {
+    ULONG flags;
+    HANDLE root;
+    ULONG name_size;
+    wchar_t name[1];
+  };
+  const std::wstring wide = ToWide(name);
+  const size_t name_size = wide.size() * sizeof(wchar_t);
+  std::vector<char> buffer(sizeof(RenameInformation) + name_size);
+  auto* information = reinterpret_cast<RenameInformation*>(buffer.data());
+  information->flags = flags;
+  information->root = HandleOf(directory.handle);
+  information->name_size = static_cast<ULONG>(name_size);
+  memcpy(information->name, wide.data(), name_size);
+  IO_STATUS_BLOCK block;
+  return system_calls.nt_set_information_file(file, &block, buffer.data(),
+                                              static_cast<ULONG>(buffer.size()), kind);
+}
+
+Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name, bool keep_streams, Publication* publication) {
+  publication->method = ReplaceMethod::kRename;
+  const HANDLE file = HandleOf(temporary->file);
+  Error error = StampWriteTime(file);
+  if (error.ok()) error = SetDeleteOnClose(file, false);
+  if (!error.ok()) return error;
+  if (keep_streams && Exists(directory, name)) {
+    return FileReplacement(directory, temporary, name).Run(publication);
+  }
+  const NTSTATUS status = RenameOver(file, directory, name);
+  if (status >= 0) {
+    temporary->name.clear();
+    return {};
+  }
+  error = FromStatus(status, "rename");
+  if (status == kAccessDenied || error.transient) {
+    const Obstacle obstacle = FindObstacle(directory, name);
+    error.transient = obstacle != Obstacle::kPermission;
+    if (obstacle == Obstacle::kSharedHandle) {
+      // The first error is the one that tells what is the matter.
+      const Error second = FileReplacement(directory, temporary, name).Run(publication);
+      if (second.ok() || publication->target_lost) return second;
+    }
+  }
+  // A kill while the next try is waited for leaves nothing.
+  if (temporary->file.valid()) static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));
+  return error;
+}
+
+Error RemoveName(const Directory& directory, const std::string& name,
+                 const FileIdentity& identity) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(name);
+  request.access = DELETE | FILE_READ_ATTRIBUTES;
+  Handle file;
+  const NTSTATUS opened = Open(request, &file);
+  if (IsAbsent(opened)) return {};
+  if (opened < 0) return FromStatus(opened, "unlink");
+  FileStatus status;
+  Error error = DescribeFile(HandleOf(file), &status);
+  if (!error.ok() || status.identity != identity) return error;
+  // The name is free at once, whoever has the file open; else when the last of them closes it.
+  struct {
+    ULONG flags = 0x1 | 0x2 | 0x10;  // delete, POSIX semantics, also if it is read-only
+  } information;
+  constexpr int kDispositionInformationEx = 64;
+  IO_STATUS_BLOCK block;
+  const NTSTATUS removed = system_calls.nt_set_information_file(
+      HandleOf(file), &block, &information, sizeof(information), kDispositionInformationEx);
+  return removed >= 0 ? Error{} : SetDeleteOnClose(HandleOf(file), true);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,123 @@
+// A temporary file has a random name and goes away when its last handle is closed, be it by a kill, until the moment in
+// which it is published. Nobody else can open it meanwhile.
+#include "../leftovers.h"
+#include "win.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr ULONG kCreateNew = 2;  // FILE_CREATE
+constexpr auto kNameCollision = static_cast<NTSTATUS>(0xC0000035);
+constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
+
+constexpr ACCESS_MASK kTemporaryAccess =
+    FILE_GENERIC_READ | FILE_GENERIC_WRITE | DELETE | READ_CONTROL | WRITE_DAC;
+
+NTSTATUS Create(const Directory& directory, const std::string& name, ACCESS_MASK access,
+                uint32_t mode, Handle* file) {
+  PrivateDescriptor descriptor;
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(name);
+  request.access = access;
+  request.disposition = kCreateNew;
+  request.overlapped = true;  // it may become a lock file
+  if (IsPrivateMode(mode)) request.security = descriptor.get();
+  return Open(request, file);
+}
+
+}  // namespace
+
+Error TemporaryName(std::string* name) {
+  uint8_t random[16];
+  Error error = RandomBytes(random, sizeof(random));
+  if (!error.ok()) return error;
+  static constexpr char kDigits[] = "0123456789abcdef";
+  *name = kTemporaryPrefix;
+  for (const uint8_t byte : random) {
+    name->push_back(kDigits[byte >> 4]);
+    name->push_back(kDigits[byte & 15]);
+  }
+  name->append(kTemporarySuffix);
+  return {};
+}
+
+Error SetDeleteOnClose(HANDLE file, bool value) {
+  FILE_DISPOSITION_INFO info;
+  info.DeleteFile = value ? TRUE : FALSE;
+  if (!system_calls.set_file_information(file, FileDispositionInfo, &info, sizeof(info))) {
+    return LastError("unlink");
+  }
+  return {};
+}
+
+Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
+  *temporary = TemporaryFile{};
+  std::string name;
+  Error error = TemporaryName(&name);
+  if (!error.ok()) return error;
+  // Taking the old file's owner over needs one right more, which not everybody is given.
+  NTSTATUS status = Create(directory, name, kTemporaryAccess | WRITE_OWNER, mode, &temporary->file);
+  if (status == kAccessDenied) {
+    status = Create(directory, name, kTemporaryAccess, mode, &temporary->file);
+  }
+  if (status < 0) return FromStatus(status, "open");
+  temporary->name = name;
+  // No lock is needed to tell others that somebody uses the file: they cannot open it.
+  Error failure = SetDeleteOnClose(HandleOf(temporary->file), true);
+  if (!failure.ok()) {
+    DiscardTemporary(directory, temporary);
+    return failure;
+  }
+  RemoveLeftovers(directory, temporary->file.get());
+  return {};
+}
+
+Error ReopenTemporary(const Directory& directory, TemporaryFile* temporary) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(temporary->name);
+  request.access = kTemporaryAccess;
+  request.overlapped = true;
+  const NTSTATUS status = Open(request, &temporary->file);
+  return status < 0 ? FromStatus(status, "open") : Error{};
+}
+
+Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std::string& name,
+                 bool* published) {
+  *published = false;
+  const HANDLE file = HandleOf(temporary->file);
+  Error error = StampWriteTime(file);
+  if (!error.ok()) return error;
+  static_cast<void>(SetDeleteOnClose(file, false));
+  const NTSTATUS status = Rename(file, directory, name, kRenameInformation, 0);
+  if (status >= 0) {
+    temporary->name.clear();
+    *published = true;
+    return {};
+  }
+  static_cast<void>(SetDeleteOnClose(file, true));
+  return status == kNameCollision ? Error{} : FromStatus(status, "rename");
+}
+
+void DiscardTemporary(const Directory& directory, TemporaryFile* temporary) {
+  if (!temporary->name.empty()) {
+    if (!temporary->file.valid()) static_cast<void>(ReopenTemporary(directory, temporary));
+    if (temporary->file.valid()) {
+      static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));
+    }
+    temporary->name.clear();
+  }
+  temporary->file.Reset();
+}
+
+Error CreateEmpty(const Directory& directory, const std::string& name, uint32_t mode,
+                  bool* created) {
+  Handle file;
+  const NTSTATUS status = Create(directory, name, kTemporaryAccess, mode, &file);
+  *created = status >= 0;
+  return *created || status == kNameCollision ? Error{} : FromStatus(status, "open");
+}
+
+}  // namespace holdfast

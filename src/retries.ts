@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ReplaceStep } from './native.js';
+
+/** Milliseconds before each further try; the last one goes on. */
+const delays = [1, 2, 5, 10, 20, 50, 100];
+
+/** The tries of one commit: how many there were, and how long is to be waited for the next. */
+export class Retries {
+  attempts = 1;
+  waitedMs = 0;
+  readonly #budget: number;
+
+  /** `budget`: milliseconds of waiting in all. */
+  constructor(budget: number) {
+    this.#budget = budget;
+  }
+
+  get exhausted(): boolean {
+    return this.waitedMs >= this.#budget;
+  }
+
+  /** What the addon is to be told with the next try. */
+  get flags(): number {
+    return this.exhausted ? ReplaceStep.lastTry : 0;
+  }
+
+  /** Rejects with `signal.reason`. */
+  async wait(signal: AbortSignal | undefined): Promise<void> {
+    const started = performance.now();
+    try {
+      await sleep(this.#delay(), undefined, { signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    }
+    this.#count(started);
+  }
+
+  waitSync(): void {
+    const started = performance.now();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#delay());
+    this.#count(started);
+  }
+
+  /** With up to a half more at random, so that two who are in each other's way do not stay in step. */
+  #delay(): number {
+    const delay = delays[Math.min(this.attempts, delays.length) - 1] ?? 0;
+    return Math.min(delay * (1 + Math.random() / 2), this.#budget - this.waitedMs);
+  }
+
+  #count(started: number): void {
+    this.attempts++;
+    this.waitedMs += performance.now() - started;
+  }
+}

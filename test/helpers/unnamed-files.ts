@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+
+import type { ChildOptions } from './child.js';
+import { fixturesDirectory } from './paths.js';
+
+const filter = path.join(fixturesDirectory, 'without-unnamed-files.py');
+
+let python: string | undefined;
+
+/** The interpreter itself: what is found by its name may be a slow script that looks for it. */
+function pythonPath(): string {
+  python ??= spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+    encoding: 'utf8',
+  }).stdout.trim();
+  return python;
+}
+
+/**
+ * Options for a process, of `identity` or of the user of this run, to which every file system is one without unnamed files:
+ * the kernel refuses O_TMPFILE. Asks for the capability `withoutUnnamedFiles`.
+ */
+export function withoutUnnamedFiles(identity?: { uid: number; gid: number }): ChildOptions {
+  const { uid, gid } = identity ?? { uid: process.geteuid?.(), gid: process.getegid?.() };
+  return { prefix: [pythonPath(), filter, `${String(uid)}:${String(gid)}`] };
+}
