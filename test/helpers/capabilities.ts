@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -61,6 +62,19 @@ const probes = {
         const link = path.join(directory, 'link');
         symlinkSync('absent', link);
         if (!lstatSync(link).isSymbolicLink()) throw new Error('what is made is no link');
+      }),
+    ),
+
+  /** Links to directories can be made. */
+  directoryLinks: () =>
+    inTemporaryDirectory((directory) =>
+      attempt(() => {
+        const link = path.join(directory, 'link');
+        try {
+          makeDirectoryLink(directory, link);
+        } finally {
+          removeDirectoryLink(link);
+        }
       }),
     ),
 
