@@ -4,20 +4,12 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { numberOf } from './fixtures/numbered-contents.cjs';
-import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
-import { withoutUnnamedFiles } from './helpers/unnamed-files.js';
+import { worlds } from './helpers/worlds.js';
 
 const processes = 8;
-
-const worlds = [
-  { world: 'with unnamed files', options: {} },
-  ...(has('withoutUnnamedFiles')
-    ? [{ world: 'without unnamed files', options: withoutUnnamedFiles() }]
-    : []),
-];
 
 describe.each(worlds)('many processes that replace one file, $world', ({ world, options }) => {
   test.each(['sync', 'async'])(
