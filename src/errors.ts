@@ -74,7 +74,9 @@ interface RefusalKind {
   reason: (owner: number) => string;
 }
 
-const byWhom = (owner: number) => (owner >= 0 ? ` (owner: uid ${owner})` : '');
+// On Windows the number only tells whether two owners are one.
+const byWhom = (owner: number) =>
+  owner >= 0 && process.platform !== 'win32' ? ` (owner: uid ${owner})` : '';
 
 /** In the order of `Refusal` in native/error.h. */
 const refusals: readonly (RefusalKind | null)[] = [
