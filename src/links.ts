@@ -6,8 +6,11 @@ import { promisify } from 'node:util';
 import { HoldfastError } from './errors.js';
 import { resolveOnWindows } from './windows-path.js';
 
-// Not that of node:fs/promises, which on Windows also spells the names as the disk does, and drives as what they stand for.
-const realPath = promisify(realpath);
+// Only the system knows what ".." leads to behind a link. On Windows that is nothing but text, and the system's answer also
+// spells names as the disk does and drives as what they stand for, so that it cannot be compared.
+const onWindows = process.platform === 'win32';
+const realPath = promisify(onWindows ? realpath : realpath.native);
+const realPathSync = onWindows ? realpathSync : realpathSync.native;
 
 /** As many as Linux follows in one path. */
 const mostLinks = 40;
@@ -38,7 +41,7 @@ export function followLinksSync(path: string, refuseParentLinks: boolean): strin
       target = endOfLinks(error);
     }
     if (target === null) return current;
-    if (refuseParentLinks) checkParents(current, realpathSync(dirname(current)));
+    if (refuseParentLinks) checkParents(current, realPathSync(dirname(current)));
     current = step(path, current, target);
   }
   throw refusal(path, 'too many links');
@@ -63,7 +66,7 @@ function endOfLinks(error: unknown): null {
 }
 
 function step(path: string, link: string, target: string): string {
-  if (process.platform === 'win32') return stepOnWindows(path, link, target);
+  if (onWindows) return stepOnWindows(path, link, target);
   const next = isAbsolute(target) ? target : beside(link, target);
   const name = basename(next);
   // A target like "../.." has no name of its own that a lock file could be named after.

@@ -17,9 +17,9 @@ const deviceShare = /^\\\\(?:\?\\UNC\\)?[^\\]+\\(?:pipe|mailslot)(?:\\|$)/i;
 const serverAlone = /^[\\/]{2}[^\\/]+[\\/]*$/;
 
 /** Whatever follows the first dot, and spaces before that, do not make it another device. */
-const device = /^(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(?:\.|$)/i;
+const device =
+  /^(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(?:\.|$)/i;
 
-// eslint-disable-next-line no-control-regex -- they are what it looks for
 const forbidden = /[\u0000-\u001f<>"|?*]/;
 
 /**
