@@ -169,9 +169,10 @@ class Wine {
   }
 
   #environment() {
-    const { DISPLAY: _display, WAYLAND_DISPLAY: _wayland, ...environment } = process.env;
     return {
-      ...environment,
+      ...process.env,
+      DISPLAY: undefined,
+      WAYLAND_DISPLAY: undefined,
       LC_ALL: 'C.UTF-8',
       WINEPREFIX: this.#prefix,
       WINEDEBUG: '-all',

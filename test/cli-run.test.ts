@@ -49,7 +49,7 @@ describe('the exit code', () => {
     });
   });
 
-  test.each(['SIGTERM', 'SIGKILL', 'SIGINT'] as const)(
+  test.runIf(has('signals')).each(['SIGTERM', 'SIGKILL', 'SIGINT'] as const)(
     'is 128 and the number of the signal that ended the command: %s',
     async (signal) => {
       await withTarget(async (target) => {
@@ -76,19 +76,22 @@ describe('the exit code', () => {
     });
   });
 
-  test('is 126 when the command is a file that may not be executed, or a directory', async () => {
-    await withTarget(async (target, directory) => {
-      const file = path.join(directory, 'not-executable');
-      await writeFile(file, '');
-      await chmod(file, 0o600);
-      await mkdir(path.join(directory, 'subdirectory'));
-      for (const command of [file, path.join(directory, 'subdirectory')]) {
-        const result = await holdfast(['run', target, '--', command]);
-        expect(result).toMatchObject({ code: 126, signal: null });
-        expect(result.stderr).toBe(`holdfast run: ${command}: cannot be executed (EACCES)\n`);
-      }
-    });
-  });
+  test.runIf(has('modes'))(
+    'is 126 when the command is a file that may not be executed, or a directory',
+    async () => {
+      await withTarget(async (target, directory) => {
+        const file = path.join(directory, 'not-executable');
+        await writeFile(file, '');
+        await chmod(file, 0o600);
+        await mkdir(path.join(directory, 'subdirectory'));
+        for (const command of [file, path.join(directory, 'subdirectory')]) {
+          const result = await holdfast(['run', target, '--', command]);
+          expect(result).toMatchObject({ code: 126, signal: null });
+          expect(result.stderr).toBe(`holdfast run: ${command}: cannot be executed (EACCES)\n`);
+        }
+      });
+    },
+  );
 });
 
 describe('the command', () => {
@@ -204,7 +207,7 @@ describe('a conflict', () => {
 describe('signals', () => {
   const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
-  test.runIf(handsDown).each(passedOn)(
+  test.runIf(has('signals')).each(passedOn)(
     '%s is passed on, and the command decides',
     async (signal) => {
       await withTarget(async (target) => {
@@ -221,18 +224,21 @@ describe('signals', () => {
     },
   );
 
-  test('a command that such a signal ends ends the run with 128 and its number', async () => {
-    await withTarget(async (target) => {
-      await withChildren(async (children) => {
-        const say = "console.log('ready'); setInterval(() => {}, 1000)";
-        const child = children.spawnNode([commandFile, 'run', target, '--', node, '-e', say]);
-        await child.waitForOutput(/ready/);
-        child.kill('SIGTERM');
-        expect(await child.waitForExit()).toEqual({ code: 143, signal: null });
-        expect(await isFree(target)).toBe(true);
+  test.runIf(has('signals'))(
+    'a command that such a signal ends ends the run with 128 and its number',
+    async () => {
+      await withTarget(async (target) => {
+        await withChildren(async (children) => {
+          const say = "console.log('ready'); setInterval(() => {}, 1000)";
+          const child = children.spawnNode([commandFile, 'run', target, '--', node, '-e', say]);
+          await child.waitForOutput(/ready/);
+          child.kill('SIGTERM');
+          expect(await child.waitForExit()).toEqual({ code: 143, signal: null });
+          expect(await isFree(target)).toBe(true);
+        });
       });
-    });
-  });
+    },
+  );
 
   test('one that arrives while the lock is waited for ends the wait', async () => {
     await withTarget(async (target) => {

@@ -6,9 +6,11 @@ import type { TryLockOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
+import { has } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgents } from './helpers/lock-agent.js';
 import { mustBlock } from './helpers/must-block.js';
+import { copyNode } from './helpers/renamed-node.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 interface Held {
@@ -56,8 +58,9 @@ const relations: Relation[] = [
     sameThread: true,
     meet: async (agents, directory) => {
       const agent = await agents.process();
-      await symlink('.', path.join(directory, 'again'));
-      return { holder: agent, asker: agent, spelling: `${directory}/again/./again/file` };
+      const again = has('symlinks') ? 'again' : '.';
+      if (has('symlinks')) await symlink('.', path.join(directory, again));
+      return { holder: agent, asker: agent, spelling: `${directory}/${again}/./${again}/file` };
     },
   },
   {
@@ -76,6 +79,19 @@ const relations: Relation[] = [
     meet: async (agents) => ({ holder: await agents.process(), asker: await agents.process() }),
   },
 ];
+if (has('renamedNode')) {
+  relations.push({
+    name: 'in another process of a program that is Node under another name',
+    sameThread: false,
+    meet: async (agents, directory) => {
+      const execPath = copyNode(directory);
+      return {
+        holder: await agents.process({ execPath }),
+        asker: await agents.process({ execPath }),
+      };
+    },
+  });
+}
 
 /** What is asked for, beside what is held. */
 const modes = [

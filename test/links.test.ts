@@ -52,88 +52,102 @@ describe.each(users)('as $name', ({ identity }) => {
     );
   };
 
-  test('a target that is a link is refused by default, wherever its lock file is', async () => {
-    await inDirectory(async (directory, agent) => {
-      await makeLinks(directory, {
-        link: 'real/data',
-        dangling: 'real/absent',
-        loop: 'loop',
-        'link-to-directory': 'real',
-      });
-      await giveTo(identity, directory);
-      const untouched = await watchUntouched(directory);
-      for (const name of ['link', 'dangling', 'loop', 'link-to-directory']) {
-        const target = path.join(directory, name);
-        const lockPath = path.join(directory, 'lock');
-        await expectRefusals(agent, target, {}, { code: 'ELOOP', path: target });
-        await expectRefusals(agent, target, { lockPath }, { code: 'ELOOP', path: target });
-      }
-      await untouched();
-    });
-  });
-
-  test("with links: 'follow' the lock is that of the file which the link leads to", async () => {
-    await inDirectory(async (directory, agent) => {
-      await makeLinks(directory, {
-        relative: 'real/data',
-        absolute: path.join(directory, 'real', 'data'),
-        chain: 'absolute',
-        'chain-through-directory': 'directory/data',
-        directory: 'real',
-      });
-      const lockPath = path.join(directory, 'real', '.data.lock');
-      const follow = { links: 'follow' } as const;
-      for (const name of ['relative', 'absolute', 'chain', 'chain-through-directory']) {
-        const target = path.join(directory, name);
-        expect(await lockPathFor(agent, target, follow), name).toBe(lockPath);
-
-        const held = await agent.lock(path.join(directory, 'real', 'data'));
-        expect(await agent.tryLock(target, follow), name).toBeNull();
-        await held.release();
-      }
-      expect(await readdir(path.join(directory, 'real'))).toEqual(['.data.lock', 'data']);
-      expect((await readdir(directory)).filter((name) => name.includes('.lock'))).toEqual([]);
-    });
-  });
-
-  test("with links: 'follow' a dangling link locks what it would lead to", async () => {
-    await inDirectory(async (directory, agent) => {
-      await makeLinks(directory, { dangling: 'real/absent', 'no-directory': 'absent/data' });
-      const follow = { links: 'follow' } as const;
-      expect(await lockPathFor(agent, path.join(directory, 'dangling'), follow)).toBe(
-        path.join(directory, 'real', '.absent.lock'),
-      );
-      await expect(agent.lock(path.join(directory, 'no-directory'), follow)).rejects.toMatchObject({
-        name: 'Error',
-        code: 'ENOENT',
-        path: path.join(directory, 'absent'),
-      });
-    });
-  });
-
-  test("with links: 'follow' links that lead nowhere are refused", async () => {
-    await inDirectory(async (directory, agent) => {
-      await makeLinks(directory, {
-        loop: 'loop',
-        ping: 'pong',
-        pong: 'ping',
-        // Nothing that a lock file could be named after.
-        nameless: 'real/..',
-      });
-      await giveTo(identity, directory);
-      const untouched = await watchUntouched(directory);
-      for (const name of ['loop', 'ping', 'nameless']) {
-        const target = path.join(directory, name);
-        for (const form of ['lock', 'lockSync', 'tryLock', 'tryLockSync'] as const) {
-          await expect(agent[form](target, { links: 'follow' }), name).rejects.toMatchObject({
-            code: 'ELOOP',
-            refused: true,
-          });
+  test.runIf(has('symlinks'))(
+    'a target that is a link is refused by default, wherever its lock file is',
+    async () => {
+      await inDirectory(async (directory, agent) => {
+        await makeLinks(directory, {
+          link: 'real/data',
+          dangling: 'real/absent',
+          loop: 'loop',
+          'link-to-directory': 'real',
+        });
+        await giveTo(identity, directory);
+        const untouched = await watchUntouched(directory);
+        for (const name of ['link', 'dangling', 'loop', 'link-to-directory']) {
+          const target = path.join(directory, name);
+          const lockPath = path.join(directory, 'lock');
+          await expectRefusals(agent, target, {}, { code: 'ELOOP', path: target });
+          await expectRefusals(agent, target, { lockPath }, { code: 'ELOOP', path: target });
         }
-      }
-      await untouched();
-    });
-  });
+        await untouched();
+      });
+    },
+  );
+
+  test.runIf(has('symlinks'))(
+    "with links: 'follow' the lock is that of the file which the link leads to",
+    async () => {
+      await inDirectory(async (directory, agent) => {
+        await makeLinks(directory, {
+          relative: 'real/data',
+          absolute: path.join(directory, 'real', 'data'),
+          chain: 'absolute',
+          'chain-through-directory': 'directory/data',
+          directory: 'real',
+        });
+        const lockPath = path.join(directory, 'real', '.data.lock');
+        const follow = { links: 'follow' } as const;
+        for (const name of ['relative', 'absolute', 'chain', 'chain-through-directory']) {
+          const target = path.join(directory, name);
+          expect(await lockPathFor(agent, target, follow), name).toBe(lockPath);
+
+          const held = await agent.lock(path.join(directory, 'real', 'data'));
+          expect(await agent.tryLock(target, follow), name).toBeNull();
+          await held.release();
+        }
+        expect(await readdir(path.join(directory, 'real'))).toEqual(['.data.lock', 'data']);
+        expect((await readdir(directory)).filter((name) => name.includes('.lock'))).toEqual([]);
+      });
+    },
+  );
+
+  test.runIf(has('symlinks'))(
+    "with links: 'follow' a dangling link locks what it would lead to",
+    async () => {
+      await inDirectory(async (directory, agent) => {
+        await makeLinks(directory, { dangling: 'real/absent', 'no-directory': 'absent/data' });
+        const follow = { links: 'follow' } as const;
+        expect(await lockPathFor(agent, path.join(directory, 'dangling'), follow)).toBe(
+          path.join(directory, 'real', '.absent.lock'),
+        );
+        await expect(
+          agent.lock(path.join(directory, 'no-directory'), follow),
+        ).rejects.toMatchObject({
+          name: 'Error',
+          code: 'ENOENT',
+          path: path.join(directory, 'absent'),
+        });
+      });
+    },
+  );
+
+  test.runIf(has('symlinks'))(
+    "with links: 'follow' links that lead nowhere are refused",
+    async () => {
+      await inDirectory(async (directory, agent) => {
+        await makeLinks(directory, {
+          loop: 'loop',
+          ping: 'pong',
+          pong: 'ping',
+          // Nothing that a lock file could be named after.
+          nameless: 'real/..',
+        });
+        await giveTo(identity, directory);
+        const untouched = await watchUntouched(directory);
+        for (const name of ['loop', 'ping', 'nameless']) {
+          const target = path.join(directory, name);
+          for (const form of ['lock', 'lockSync', 'tryLock', 'tryLockSync'] as const) {
+            await expect(agent[form](target, { links: 'follow' }), name).rejects.toMatchObject({
+              code: 'ELOOP',
+              refused: true,
+            });
+          }
+        }
+        await untouched();
+      });
+    },
+  );
 
   // The second way is that of kernels before Linux 5.6.
   const ways: [name: string, prefix: string[], possible: boolean][] = [
@@ -145,7 +159,7 @@ describe.each(users)('as $name', ({ identity }) => {
     ],
   ];
   for (const [way, prefix, possible] of ways) {
-    test.runIf(possible)(
+    test.runIf(possible && has('symlinks'))(
       `a link among the directories is followed unless parents: 'refuse-links'${way}`,
       async () => {
         await inDirectory(async (directory, agent) => {

@@ -41,46 +41,51 @@ function withoutCalls(...calls: string[]): string[] {
   return ['strace', '-f', '-o', '/dev/null', '-e', `trace=${calls.join(',')}`, ...faults];
 }
 
-describe.each(named.map(({ place, type }) => [place, type]))('in %s (%s)', (place) => {
-  describe.each(users)('as $name', ({ identity }) => {
-    for (const [way, prefix, possible] of ways) {
-      test.runIf(possible)(
-        `a lock file that is ${way} has exactly the mode that was asked for, whatever the umask`,
-        async () => {
-          await withTemporaryDirectory(
-            async (directory) =>
-              withLockAgents(async (agents) => {
-                const agent = await agents.process({ ...identity, prefix });
-                for (const umask of umasks) {
-                  await agent.umask(umask);
-                  for (const mode of modes) {
-                    for (const form of forms) {
-                      const name = `${form}-${umask.toString(8)}-${mode?.toString(8) ?? 'none'}`;
-                      const target = path.join(directory, name);
-                      const options = mode === undefined ? {} : { lockFileMode: mode };
-                      const held = await agent[form](target, options);
-                      expect(await modeOf(`${directory}/.${name}.lock`), name).toBe(mode ?? 0o600);
-                      expect(tryLockSync(target), name).toBeNull();
-                      await held.release();
-                      (await lock(target)).releaseSync();
-                      await (await agent.lockSync(target)).release();
+describe.runIf(has('modes')).each(named.map(({ place, type }) => [place, type]))(
+  'in %s (%s)',
+  (place) => {
+    describe.each(users)('as $name', ({ identity }) => {
+      for (const [way, prefix, possible] of ways) {
+        test.runIf(possible)(
+          `a lock file that is ${way} has exactly the mode that was asked for, whatever the umask`,
+          async () => {
+            await withTemporaryDirectory(
+              async (directory) =>
+                withLockAgents(async (agents) => {
+                  const agent = await agents.process({ ...identity, prefix });
+                  for (const umask of umasks) {
+                    await agent.umask(umask);
+                    for (const mode of modes) {
+                      for (const form of forms) {
+                        const name = `${form}-${umask.toString(8)}-${mode?.toString(8) ?? 'none'}`;
+                        const target = path.join(directory, name);
+                        const options = mode === undefined ? {} : { lockFileMode: mode };
+                        const held = await agent[form](target, options);
+                        expect(await modeOf(`${directory}/.${name}.lock`), name).toBe(
+                          mode ?? 0o600,
+                        );
+                        expect(tryLockSync(target), name).toBeNull();
+                        await held.release();
+                        (await lock(target)).releaseSync();
+                        await (await agent.lockSync(target)).release();
+                      }
                     }
+                    // Reading the umask is setting it, in POSIX.
+                    expect(await agent.umask()).toBe(umask);
                   }
-                  // Reading the umask is setting it, in POSIX.
-                  expect(await agent.umask()).toBe(umask);
-                }
-                const left = await readdir(directory);
-                expect(left).toHaveLength(umasks.length * modes.length * forms.length);
-              }),
-            { parent: place, ...(identity && { owner: identity }) },
-          );
-        },
-      );
-    }
-  });
-});
+                  const left = await readdir(directory);
+                  expect(left).toHaveLength(umasks.length * modes.length * forms.length);
+                }),
+              { parent: place, ...(identity && { owner: identity }) },
+            );
+          },
+        );
+      }
+    });
+  },
+);
 
-test('the mode of a lock file that exists is left alone', async () => {
+test.runIf(has('modes'))('the mode of a lock file that exists is left alone', async () => {
   await withTemporaryDirectory(async (directory) => {
     const target = path.join(directory, 'data');
     const held = await lock(target, { lockFileMode: 0o640 });

@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import { expect, test as plainTest, vi } from 'vitest';
 
+import { has } from './helpers/capabilities.js';
 import { run, runNode } from './helpers/child.js';
 import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
@@ -22,7 +23,7 @@ interface Installed {
 const patience = 240_000;
 vi.setConfig({ testTimeout: patience });
 
-const test = plainTest.extend<{ installed: Installed }>({
+const installedTest = plainTest.extend<{ installed: Installed }>({
   installed: [
     // eslint-disable-next-line no-empty-pattern -- vitest reads from the pattern which fixtures this one needs
     async ({}, use) =>
@@ -35,6 +36,8 @@ const test = plainTest.extend<{ installed: Installed }>({
     { scope: 'file' },
   ],
 });
+
+const test = installedTest.runIf(has('npm'));
 
 /** Builds the addon for a release and packs, in a copy of the checkout: a build would remove the one under test. */
 async function pack(checkout: string): Promise<{ files: string[]; tarball: string }> {

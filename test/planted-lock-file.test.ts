@@ -38,6 +38,7 @@ const planted: [name: string, code: HoldfastErrorCode, plant: Plant, possible?: 
       await writeFile(path.join(directory, 'victim'), 'precious');
       await symlink(path.join(directory, 'victim'), file);
     },
+    has('symlinks'),
   ],
   [
     'a symbolic link to a good lock file',
@@ -46,14 +47,26 @@ const planted: [name: string, code: HoldfastErrorCode, plant: Plant, possible?: 
       await writeFile(path.join(directory, 'victim'), recordOf(deadHolder));
       await symlink(path.join(directory, 'victim'), file);
     },
+    has('symlinks'),
   ],
   [
     'a dangling symbolic link',
     'ELOOP',
     async (file, directory) => symlink(path.join(directory, 'absent'), file),
+    has('symlinks'),
   ],
-  ['a symbolic link to itself', 'ELOOP', async (file) => symlink(path.basename(file), file)],
-  ['a symbolic link to a directory', 'ELOOP', async (file, directory) => symlink(directory, file)],
+  [
+    'a symbolic link to itself',
+    'ELOOP',
+    async (file) => symlink(path.basename(file), file),
+    has('symlinks'),
+  ],
+  [
+    'a symbolic link to a directory',
+    'ELOOP',
+    async (file, directory) => symlink(directory, file),
+    has('symlinks'),
+  ],
   [
     'a hard link to a file with data',
     'EMLINK',
@@ -79,8 +92,8 @@ const planted: [name: string, code: HoldfastErrorCode, plant: Plant, possible?: 
     },
   ],
   ['a directory', 'EINVAL', async (file) => mkdir(file)],
-  ['a FIFO', 'EINVAL', async (file) => make('mkfifo', [file])],
-  ['a socket', 'EINVAL', makeSocket],
+  ['a FIFO', 'EINVAL', async (file) => make('mkfifo', [file]), has('fifos')],
+  ['a socket', 'EINVAL', makeSocket, has('socketFiles')],
   [
     'a device that reads as zeros',
     'EINVAL',
@@ -122,22 +135,25 @@ describe.each(users)('as $name', ({ identity }) => {
   }
 });
 
-test('a link that takes the place of the lock file while others wait is refused then', async () => {
-  await withTemporaryDirectory(async (directory) => {
-    const target = path.join(directory, 'data');
-    const victim = path.join(directory, 'victim');
-    const held = await lock(target);
-    const refused = await mustBlock(lock(target), 'a second lock');
-    await writeFile(victim, recordOf(deadHolder));
-    await symlink(victim, path.join(directory, 'new'));
-    await rename(path.join(directory, 'new'), held.lockPath);
+test.runIf(has('symlinks'))(
+  'a link that takes the place of the lock file while others wait is refused then',
+  async () => {
+    await withTemporaryDirectory(async (directory) => {
+      const target = path.join(directory, 'data');
+      const victim = path.join(directory, 'victim');
+      const held = await lock(target);
+      const refused = await mustBlock(lock(target), 'a second lock');
+      await writeFile(victim, recordOf(deadHolder));
+      await symlink(victim, path.join(directory, 'new'));
+      await rename(path.join(directory, 'new'), held.lockPath);
 
-    await expect(refused()).rejects.toMatchObject({ code: 'ELOOP', refused: true });
-    expect(held.lost).toBe(true);
-    await held.release();
-    expect(await readFile(victim)).toEqual(recordOf(deadHolder));
-  });
-});
+      await expect(refused()).rejects.toMatchObject({ code: 'ELOOP', refused: true });
+      expect(held.lost).toBe(true);
+      await held.release();
+      expect(await readFile(victim)).toEqual(recordOf(deadHolder));
+    });
+  },
+);
 
 test('a lock file that is given a second name while others wait is refused when they are granted it', async () => {
   await withTemporaryDirectory(async (directory) => {

@@ -18,7 +18,7 @@ import { giveTo, users } from './helpers/users.js';
 const umasks = [0o777, 0o077, 0o022, 0];
 const octal = (mode: number) => mode.toString(8);
 
-describe.each(users)('as $name', ({ identity }) => {
+describe.runIf(has('modes')).each(users)('as $name', ({ identity }) => {
   test.each(replaceCases)(
     'the mode of an existing file is exactly what was asked for, whatever the umask: $form, $way',
     async ({ form, way, options }) => {

@@ -10,6 +10,7 @@ import type { Data, UpdateOptions } from 'holdfast';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
+import { has } from './helpers/capabilities.js';
 import { mustBlock } from './helpers/must-block.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -55,7 +56,7 @@ describe.each(forms)('%s', (form, update) => {
       const result = await update(file, (current) => `${String(current)} and new`);
       expect(result?.toString()).toBe('old and new');
       expect(readFileSync(file, 'utf8')).toBe('old and new');
-      expect(statSync(file).mode & 0o777).toBe(0o640);
+      if (has('modes')) expect(statSync(file).mode & 0o777).toBe(0o640);
     });
   });
 
@@ -69,7 +70,7 @@ describe.each(forms)('%s', (form, update) => {
       expect(await update(file, make, { mode: 0o600 })).toEqual(Buffer.from([1, 2]));
       expect(seen).toEqual([null]);
       expect(readFileSync(file)).toEqual(Buffer.from([1, 2]));
-      expect(statSync(file).mode & 0o777).toBe(0o600);
+      if (has('modes')) expect(statSync(file).mode & 0o777).toBe(0o600);
       expect(readdirSync(directory).sort()).toEqual(['.file.lock', 'file']);
     });
   });
@@ -155,7 +156,7 @@ describe.each(forms)('%s', (form, update) => {
     });
   });
 
-  test('refuses a link unless it is to be followed', async () => {
+  test.runIf(has('symlinks'))('refuses a link unless it is to be followed', async () => {
     await withFile('old', async (file, directory) => {
       const link = path.join(directory, 'link');
       await symlink('file', link);

@@ -75,7 +75,7 @@ async function expectCaught(agent: ProcessAgent): Promise<void> {
   for (const signal of storm) await agent.child.waitForOutput(new RegExp(`caught ${signal}`));
 }
 
-describe('a process that is sent signals all the time', () => {
+describe.runIf(has('signals'))('a process that is sent signals all the time', () => {
   test.each(['lock', 'lockSync', 'tryLock', 'tryLockSync', 'withLock'] as const)(
     'takes and leaves a free lock by %s',
     (form) =>
@@ -129,25 +129,27 @@ describe('a process that is sent signals all the time', () => {
   );
 });
 
-test.runIf(has('proc'))('the signal that ends waits ends none when somebody else sends it', () =>
-  withSetting(async ({ target, holder, agent }) => {
-    const held = await holder.lock(target);
-    const wait = agent.lock(target);
-    await until(() => kernelWaiters(held.lockPath) === 1, 'the wait to reach the kernel');
-    const own = caughtRealTimeSignals(agent.pid);
-    expect(own).toHaveLength(1);
-    let granted = await mustBlock(wait, 'the wait');
-    await underSignals(agent, own, async () => {
+test.runIf(has('proc', 'signals'))(
+  'the signal that ends waits ends none when somebody else sends it',
+  () =>
+    withSetting(async ({ target, holder, agent }) => {
+      const held = await holder.lock(target);
+      const wait = agent.lock(target);
+      await until(() => kernelWaiters(held.lockPath) === 1, 'the wait to reach the kernel');
+      const own = caughtRealTimeSignals(agent.pid);
+      expect(own).toHaveLength(1);
+      let granted = await mustBlock(wait, 'the wait');
+      await underSignals(agent, own, async () => {
+        granted = await mustBlock(granted(), 'the wait');
+        await sleep(200);
+      });
       granted = await mustBlock(granted(), 'the wait');
-      await sleep(200);
-    });
-    granted = await mustBlock(granted(), 'the wait');
-    await held.release();
-    await (await granted()).release();
-  }),
+      await held.release();
+      await (await granted()).release();
+    }),
 );
 
-describe.runIf(has('proc'))('a waiter that is stopped', () => {
+describe.runIf(has('proc', 'signals'))('a waiter that is stopped', () => {
   const stopped = (agent: ProcessAgent) => (): boolean => isStopped(agent.pid);
 
   test.each(['lock', 'lockSync'] as const)(

@@ -1,9 +1,20 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { projectDirectory } from './paths.js';
+import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
 
 /** The user that tests take for "somebody else, without privileges": Debian's, macOS's and BSD's `nobody`. */
@@ -20,6 +31,61 @@ const probes = {
           ordinaryUser,
         )
       : 'this process is not root',
+
+  /** A process can be sent signals that do not end it, such as SIGSTOP, and catch others. */
+  signals: () => attempt(() => process.kill(process.pid, 'SIGCONT')),
+
+  /** Processes have groups, which can be asked for what is left of them. */
+  processGroups: () => {
+    const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { detached: true });
+    try {
+      return attempt(() => process.kill(-Number(child.pid), 0));
+    } finally {
+      child.kill('SIGKILL');
+    }
+  },
+
+  /** A file has the mode that it is given. */
+  modes: () =>
+    inTemporaryDirectory((directory) => {
+      const file = path.join(directory, 'file');
+      writeFileSync(file, '', { mode: 0o610 });
+      const mode = statSync(file).mode & 0o777;
+      return mode === 0o610 ? null : `mode 0610 becomes 0${mode.toString(8)}`;
+    }),
+
+  /** Symbolic links can be made, and are seen as what they are. */
+  symlinks: () =>
+    inTemporaryDirectory((directory) =>
+      attempt(() => {
+        const link = path.join(directory, 'link');
+        symlinkSync('absent', link);
+        if (!lstatSync(link).isSymbolicLink()) throw new Error('what is made is no link');
+      }),
+    ),
+
+  /** FIFOs can be made. */
+  fifos: () =>
+    inTemporaryDirectory((directory) => whyNot('mkfifo', [path.join(directory, 'fifo')])),
+
+  /** Sockets have names among the files. */
+  socketFiles: () =>
+    inTemporaryDirectory((directory) =>
+      whyNot(process.execPath, [
+        '-e',
+        "require('node:net').createServer().listen(process.argv[1], process.exit)",
+        path.join(directory, 'socket'),
+      ]),
+    ),
+
+  /** A shell of POSIX. */
+  posixShell: () => whyNot('sh', ['-c', 'true']),
+
+  /** npm can be started without a shell. */
+  npm: () => whyNot('npm', ['--version']),
+
+  /** Node still runs when its program is copied elsewhere under another name. */
+  renamedNode: () => inTemporaryDirectory((directory) => whyNot(copyNode(directory), ['-e', ''])),
 
   /** strace exists and may trace. */
   strace: () => whyNot('strace', ['-f', '-o', '/dev/null', 'true']),
@@ -141,10 +207,20 @@ function isPresent(capability: Capability): boolean {
     reason = probes[capability]();
     results.set(capability, reason);
     if (reason !== null) {
-      process.stderr.write(`Tests that need ${capability} are skipped: ${reason}\n`);
+      process.stderr.write(`What needs ${capability} is left out: ${reason}\n`);
     }
   }
   return reason === null;
+}
+
+/** Why `action` fails, or null. */
+function attempt(action: () => void): string | null {
+  try {
+    action();
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function whyNot(

@@ -21,7 +21,7 @@ export async function holdfast(
 export const hasTerminal = ((): boolean => {
   const probe = spawnSync('script', ['-qec', 'test -t 0', devNull], { input: '', timeout: 10_000 });
   if (probe.status === 0) return true;
-  process.stderr.write('Tests that need a terminal are skipped: no usable script(1)\n');
+  process.stderr.write('What needs a terminal is left out: no usable script(1)\n');
   return false;
 })();
 

@@ -44,3 +44,8 @@ async function makeDirectoriesWritable(directory: string): Promise<void> {
     if (entry.isDirectory()) await makeDirectoriesWritable(path.join(directory, entry.name));
   }
 }
+
+/** The environment of a child that makes its temporary files in `directory`, by whichever variable its system goes. */
+export function temporaryFilesIn(directory: string): Record<string, string> {
+  return { TMPDIR: directory, TEMP: directory, TMP: directory };
+}
