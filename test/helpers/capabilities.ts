@@ -191,6 +191,14 @@ const probes = {
       ]);
     }),
 
+  /** Processes can be bound to one another by a job object. */
+  jobObjects: () =>
+    whyNot(process.execPath, [
+      '-e',
+      "const error = require(process.argv[1]).native.bindDescendants(); if (error) throw error.syscall + ': ' + error.description",
+      path.join(projectDirectory, 'dist', 'native.js'),
+    ]),
+
   /** /proc tells about processes. */
   proc: () => (existsSync('/proc/self/fdinfo') ? null : '/proc/self/fdinfo does not exist'),
 } satisfies Record<string, () => string | null>;
