@@ -78,6 +78,7 @@
             'native/win/directory.cc',
             'native/win/error.cc',
             'native/win/file_system.cc',
+            'native/win/job.cc',
             'native/win/lock_file.cc',
             'native/win/lock_wait.cc',
             'native/win/open.cc',

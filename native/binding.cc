@@ -229,6 +229,22 @@ Value StartToken(const CallbackInfo& info) {
   return Napi::String::New(info.Env(), EnvironmentOf(info).start_token());
 }
 
+// ---- Commands ----
+
+// The error, or undefined.
+Value BindDescendants(const CallbackInfo& info) {
+  const Error error = holdfast::BindDescendants();
+  return error.ok() ? info.Env().Undefined() : ErrorValueOf(info.Env(), error);
+}
+
+// The number, or an error.
+Value CountDescendants(const CallbackInfo& info) {
+  uint32_t count = 0;
+  const Error error = holdfast::CountDescendants(&count);
+  if (!error.ok()) return ErrorValueOf(info.Env(), error);
+  return Napi::Number::New(info.Env(), count);
+}
+
 // For tests of the parser: (block, fileSize).
 Value ParseRecord(const CallbackInfo& info) {
   const auto block = info[0].As<Napi::Uint8Array>();
@@ -291,6 +307,8 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<KeyOf>(exports, "keyOf", data);
   Export<SetQueued>(exports, "setQueued", data);
   Export<SetReferenced>(exports, "setReferenced", data);
+  Export<BindDescendants>(exports, "bindDescendants", data);
+  Export<CountDescendants>(exports, "countDescendants", data);
   Export<LastKey>(exports, "lastKey", data);
   Export<LastError>(exports, "lastError", data);
   Export<LastInspection>(exports, "lastInspection", data);

@@ -350,6 +350,13 @@ enum class Liveness : uint8_t { kAlive, kDead, kUnknown };
 // see (another machine or pid namespace).
 Liveness InspectProcess(int64_t pid, const std::string& start_token);
 
+// For a lock that is to last as long as a command and what it starts, on a system where no child process can inherit it;
+// elsewhere both are ENOTSUP. From the call on, the kernel ends every process that this one starts, and all that those
+// start, when this one ends, however it does.
+Error BindDescendants();
+// How many of them there are now.
+Error CountDescendants(uint32_t* count);
+
 // Fills `buffer`, of at most 256 bytes, from the system's random source.
 Error RandomBytes(uint8_t* buffer, size_t size);
 

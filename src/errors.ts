@@ -74,7 +74,9 @@ interface RefusalKind {
   reason: (owner: number) => string;
 }
 
-const byWhom = (owner: number) => (owner >= 0 ? ` (owner: uid ${owner})` : '');
+// On Windows the number only tells whether two owners are one.
+const byWhom = (owner: number) =>
+  owner >= 0 && process.platform !== 'win32' ? ` (owner: uid ${owner})` : '';
 
 /** In the order of `Refusal` in native/error.h. */
 const refusals: readonly (RefusalKind | null)[] = [
@@ -134,6 +136,8 @@ export function toError(native: NativeError): Error {
   const { syscall, path, owner } = native;
   const { errno, name: systemCode, text } = systemErrorOf(native.errno);
   const system = native.systemCode === 0 ? {} : { win32Code: native.systemCode };
+  // Not every call is about a file.
+  const call = path === '' ? syscall : `${syscall} '${path}'`;
   const refusal = refusals[native.refusal];
   if (refusal) {
     // A directory that denies access says EPERM or EACCES; that distinction is the system's to make.
@@ -141,9 +145,9 @@ export function toError(native: NativeError): Error {
     // Of ECORRUPT no system knows a number.
     const number = code === 'ECORRUPT' ? {} : { errno };
     const fields = { ...number, ...system, syscall, path, refused: true };
-    return new HoldfastError(code, `${refusal.reason(owner)}, ${syscall} '${path}'`, fields);
+    return new HoldfastError(code, `${refusal.reason(owner)}, ${call}`, fields);
   }
   const description = text ?? native.description.toLowerCase();
-  const error = new Error(`${systemCode}: ${description}, ${syscall} '${path}'`);
+  const error = new Error(`${systemCode}: ${description}, ${call}`);
   return Object.assign(error, { errno, code: systemCode, syscall, path, ...system });
 }

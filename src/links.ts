@@ -1,8 +1,16 @@
 /** Where symbolic links lead. They are followed by name, before anything is opened: what is opened is never a link. */
-import { readlinkSync, realpathSync } from 'node:fs';
-import { readlink, realpath } from 'node:fs/promises';
+import { readlinkSync, realpath, realpathSync } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import { promisify } from 'node:util';
 import { HoldfastError } from './errors.js';
+import { resolveOnWindows } from './windows-path.js';
+
+// Only the system knows what ".." leads to behind a link. On Windows that is nothing but text, and the system's answer also
+// spells names as the disk does and drives as what they stand for, so that it cannot be compared.
+const onWindows = process.platform === 'win32';
+const realPath = promisify(onWindows ? realpath : realpath.native);
+const realPathSync = onWindows ? realpathSync : realpathSync.native;
 
 /** As many as Linux follows in one path. */
 const mostLinks = 40;
@@ -16,7 +24,7 @@ export async function followLinks(path: string, refuseParentLinks: boolean): Pro
   for (let links = 0; links < mostLinks; links++) {
     const target = await readlink(current).catch(endOfLinks);
     if (target === null) return current;
-    if (refuseParentLinks) checkParents(current, await realpath(dirname(current)));
+    if (refuseParentLinks) checkParents(current, await realPath(dirname(current)));
     current = step(path, current, target);
   }
   throw refusal(path, 'too many links');
@@ -33,7 +41,7 @@ export function followLinksSync(path: string, refuseParentLinks: boolean): strin
       target = endOfLinks(error);
     }
     if (target === null) return current;
-    if (refuseParentLinks) checkParents(current, realpathSync(dirname(current)));
+    if (refuseParentLinks) checkParents(current, realPathSync(dirname(current)));
     current = step(path, current, target);
   }
   throw refusal(path, 'too many links');
@@ -58,11 +66,18 @@ function endOfLinks(error: unknown): null {
 }
 
 function step(path: string, link: string, target: string): string {
+  if (onWindows) return stepOnWindows(path, link, target);
   const next = isAbsolute(target) ? target : beside(link, target);
   const name = basename(next);
   // A target like "../.." has no name of its own that a lock file could be named after.
   if (name === '' || name === '.' || name === '..') throw refusal(path, 'a link without a name');
   return next;
+}
+
+function stepOnWindows(path: string, link: string, target: string): string {
+  const next = resolveOnWindows(target, dirname(link));
+  if ('path' in next) return next.path;
+  throw refusal(path, `a link to ${JSON.stringify(target)}, which ${next.problem}`);
 }
 
 function refusal(path: string, why: string): HoldfastError {

@@ -191,6 +191,9 @@ interface NativeBinding {
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
 
+  bindDescendants(): NativeError | undefined;
+  countDescendants(): number | NativeError;
+
   lastKey(): string;
   lastError(): NativeError;
   lastInspection(): NativeInspection;

@@ -1,6 +1,7 @@
 /** Checks that options of every verb share; each throws a TypeError or RangeError that names option, rule and value. */
-import { basename, isAbsolute, resolve, sep } from 'node:path';
+import { basename, isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { resolveOnWindows } from './windows-path.js';
 
 const allPermissions = 0o777;
 
@@ -91,6 +92,15 @@ export function toPath(name: string, value: unknown): string {
   if (path.includes('\0')) {
     throw new TypeError(`${name} must not contain a NUL character, got ${show(path)}`);
   }
+  // The addon takes UTF-8, which has no place for half a pair: another file would be meant.
+  if (!path.isWellFormed()) {
+    throw new TypeError(`${name} must not contain a lone surrogate, got ${show(path)}`);
+  }
+  if (process.platform === 'win32') {
+    const resolved = resolveOnWindows(path);
+    if ('path' in resolved) return resolved.path;
+    throw new TypeError(`${name} ${resolved.problem}, got ${show(path)}`);
+  }
   const absolute = toAbsolute(path);
   if (basename(absolute) === '') {
     throw new TypeError(`${name} must name a file or directory in a directory, got ${show(path)}`);
@@ -98,17 +108,16 @@ export function toPath(name: string, value: unknown): string {
   return absolute;
 }
 
-const separator = sep === '\\' ? '[\\\\/]' : '/';
-const parentComponent = new RegExp(`(?:^|${separator})\\.\\.(?:${separator}|$)`);
-const emptyEnd = new RegExp(`(?:${separator}+\\.?)+$`);
+const parentComponent = /(?:^|\/)\.\.(?:\/|$)/;
+const emptyEnd = /(?:\/+\.?)+$/;
 
 /**
- * Makes a path absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
+ * Makes a path of POSIX absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
  * keeps its "..", and the kernel resolves it.
  */
 function toAbsolute(path: string): string {
   if (!parentComponent.test(path)) return resolve(path);
-  const absolute = isAbsolute(path) ? path : `${process.cwd()}${sep}${path}`;
+  const absolute = isAbsolute(path) ? path : `${process.cwd()}/${path}`;
   const trimmed = absolute.replace(emptyEnd, '');
   if (basename(trimmed) !== '..') return trimmed;
   // A name is needed, and only the resolved path has one.

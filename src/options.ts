@@ -247,7 +247,11 @@ function applySession(request: LockRequest, session: unknown): void {
   request.sessionHash = createHash('sha256').update(session).digest('hex');
 }
 
-/** A name that leaves no room for the affixes of its lock file, and of that one's guard, is represented by its hash. */
+/**
+ * A name that leaves no room for the affixes of its lock file, and of that one's guard, is represented by its hash. NTFS
+ * counts units of UTF-16, of which a name never has more than bytes: one rule serves all, and who shares a directory with
+ * another system finds the same lock file.
+ */
 function lockPathForLongName(target: string): string | undefined {
   const name = basename(target);
   if (name.length * 3 + '..lock.guard'.length <= longestName) return undefined;

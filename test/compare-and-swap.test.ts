@@ -1,17 +1,9 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import {
-  HoldfastError,
-  lock,
-  readRegularFile,
-  replaceFile,
-  replaceFileSync,
-  withLock,
-} from 'holdfast';
-import type { ExpectedFile, ReplaceResult, ReplaceSyncOptions } from 'holdfast';
+import { lock, replaceFile, withLock } from 'holdfast';
+import type { ExpectedFile } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
@@ -19,52 +11,14 @@ import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import { printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
-
-const old = 'old contents';
-const sha256 = (contents: string): string => createHash('sha256').update(contents).digest('hex');
-
-type Replace = (
-  file: string,
-  data: string,
-  options?: ReplaceSyncOptions,
-) => ReplaceResult | Promise<ReplaceResult>;
-// eslint-disable-next-line @typescript-eslint/require-await -- What it throws is to be a rejection.
-const sync: Replace = async (...args) => replaceFileSync(...args);
-const forms: [string, Replace][] = [
-  ['replaceFile', replaceFile],
-  ['replaceFileSync', sync],
-];
-
-async function withFile(use: (file: string, directory: string) => Promise<void>): Promise<void> {
-  await withTemporaryDirectory(async (directory) => {
-    const file = path.join(directory, 'file');
-    await writeFile(file, old);
-    await use(file, directory);
-    const left = await readdir(directory);
-    expect(left.filter((name) => /\.tmp$|\.journal$/.test(name))).toEqual([]);
-  });
-}
-
-async function identityOf(file: string): Promise<string> {
-  const current = await readRegularFile(file);
-  if (current === null) throw new Error(`${file} is absent`);
-  return current.identity;
-}
-
-async function expectConflict(file: string, replaced: unknown): Promise<void> {
-  const error: unknown = await Promise.resolve(replaced).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(HoldfastError);
-  expect(error).toMatchObject({
-    name: 'HoldfastError',
-    code: 'ECONFLICT',
-    message: `ECONFLICT: the file is not the expected one, '${file}'`,
-    path: file,
-    refused: false,
-    phase: 'publish',
-    published: false,
-    targetState: 'old',
-  });
-}
+import {
+  expectConflict,
+  forms,
+  identityOf,
+  old,
+  sha256,
+  withFile,
+} from './helpers/expected-file.js';
 
 describe.each(forms)('ifMatch of %s', (_form, replace) => {
   describe.each(['never', 'always'] as const)("copyFallback: '%s'", (copyFallback) => {
@@ -207,56 +161,6 @@ test('ifMatch does not touch a file that somebody changes while the new contents
   });
 });
 
-describe.each(forms)('createOnly of %s', (_form, replace) => {
-  test('makes a file, and never replaces one', async () => {
-    await withFile(async (file) => {
-      await expect(
-        (async () => replace(file, 'new', { createOnly: true }))(),
-      ).rejects.toMatchObject({ code: 'EEXIST', published: false, targetState: 'old' });
-      expect(readFileSync(file, 'utf8')).toBe(old);
-      await rm(file);
-      await replace(file, 'new', { createOnly: true });
-      expect(readFileSync(file, 'utf8')).toBe('new');
-    });
-  });
-});
-
-test('of many createOnly at once one makes the file', async () => {
-  await withTemporaryDirectory(async (directory) => {
-    const file = path.join(directory, 'file');
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: 32 }, (_, number) =>
-        replaceFile(file, `${number}`, { createOnly: true, durability: 'none' }),
-      ),
-    );
-    const winners = outcomes.flatMap(({ status }, number) =>
-      status === 'fulfilled' ? [`${number}`] : [],
-    );
-    expect(winners).toHaveLength(1);
-    expect(readFileSync(file, 'utf8')).toBe(winners[0]);
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'EEXIST' });
-    }
-    expect(await readdir(directory)).toEqual(['file']);
-  });
-});
-
-test('createOnly does not replace a file that came while the contents were written', async () => {
-  await withTemporaryDirectory(async (directory) => {
-    const file = path.join(directory, 'file');
-    async function* interfering(): AsyncGenerator<string> {
-      yield 'mine';
-      await writeFile(file, 'theirs');
-    }
-    await expect(replaceFile(file, interfering(), { createOnly: true })).rejects.toMatchObject({
-      code: 'EEXIST',
-      phase: 'publish',
-    });
-    expect(readFileSync(file, 'utf8')).toBe('theirs');
-    expect(await readdir(directory)).toEqual(['file']);
-  });
-});
-
 test.each(['identity', 'sha256'])(
   'two processes that swap by %s and try again lose nothing',
   async (compared) => {
@@ -288,54 +192,3 @@ test.each(['identity', 'sha256'])(
     });
   },
 );
-
-describe.each(forms)('lock of %s', (_form, replace) => {
-  test('a lock that is held lets the replace pass', async () => {
-    await withFile(async (file) => {
-      await withLock(file, async (held) => {
-        await replace(file, 'new', { lock: held });
-      });
-      expect(readFileSync(file, 'utf8')).toBe('new');
-    });
-  });
-
-  test.each(['lost', 'released'])('a lock that is %s stops it', async (how) => {
-    await withFile(async (file, directory) => {
-      const held = await lock(file);
-      if (how === 'lost') await rm(path.join(directory, '.file.lock'));
-      else await held.release();
-      await expect((async () => replace(file, 'new', { lock: held }))()).rejects.toMatchObject({
-        name: 'HoldfastError',
-        code: 'ECOMPROMISED',
-      });
-      expect(readFileSync(file, 'utf8')).toBe(old);
-      await held.release();
-    });
-  });
-
-  test('what is no lock is refused as misuse', async () => {
-    await withFile(async (file) => {
-      for (const wrong of [{}, 'lock', true, null]) {
-        await expect(
-          (async () => replace(file, 'new', { lock: wrong as never }))(),
-        ).rejects.toThrow(/^option 'lock' must be a FileLock/);
-      }
-      expect(readFileSync(file, 'utf8')).toBe(old);
-    });
-  });
-});
-
-test('a lock that is lost while a stream is written stops the replace', async () => {
-  await withFile(async (file, directory) => {
-    const held = await lock(file);
-    async function* stealing(): AsyncGenerator<string> {
-      yield 'new';
-      await rm(path.join(directory, '.file.lock'));
-    }
-    await expect(replaceFile(file, stealing(), { lock: held })).rejects.toMatchObject({
-      code: 'ECOMPROMISED',
-    });
-    expect(readFileSync(file, 'utf8')).toBe(old);
-    await held.release();
-  });
-});

@@ -197,6 +197,13 @@ describe.each(users)('as $name', ({ identity }) => {
           const real = path.join(directory, 'real', '.data.lock');
           expect(await lockPathFor(agent, `${directory}/directory/data`, {})).toBe(real);
           expect(await lockPathFor(agent, `${directory}/real/data`, refuse)).toBe(real);
+          const upAgain = `${directory}/real/below/../data`;
+          expect(
+            await lockPathFor(agent, upAgain, {
+              ...refuse,
+              lockPath: `${path.dirname(upAgain)}/lock`,
+            }),
+          ).toBe(path.join(directory, 'real', 'lock'));
         }, prefix);
       },
     );

@@ -7,34 +7,53 @@
 
 namespace holdfast {
 
+const int kSearch = O_PATH | O_DIRECTORY | O_CLOEXEC;
+
 namespace {
 
-int OpenRefusingLinks(const char* path, int flags) {
+int Openat2(int directory, const std::string& path, uint64_t resolve) {
   struct open_how how = {};
-  how.flags = static_cast<uint64_t>(flags);
-  how.resolve = RESOLVE_NO_SYMLINKS;
+  how.flags = kSearch;
+  how.resolve = resolve;
   // C libraries have no wrapper for openat2(2).
-  return static_cast<int>(
-      RetryOnInterrupt([&] { return syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)); }));
+  return static_cast<int>(RetryOnInterrupt(
+      [&] { return syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how)); }));
 }
+
+// Before Linux 5.6 there is no openat2, and a seccomp filter that does not know it says EPERM.
+bool LacksOpenat2(int number) { return number == ENOSYS || number == EPERM; }
 
 }  // namespace
 
 Error OpenDirectory(const std::string& path, ParentPolicy parents, Directory* directory) {
-  // O_PATH: needs the right to search the directory, not the right to list it.
-  const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   Handle handle;
   if (parents == ParentPolicy::kTrust) {
-    handle.Reset(RetryOnInterrupt([&] { return open(path.c_str(), flags); }));
+    handle.Reset(RetryOnInterrupt([&] { return open(path.c_str(), kSearch); }));
     if (!handle.valid()) return LastError("open");
     return DescribeDirectory(std::move(handle), directory);
   }
-  handle.Reset(OpenRefusingLinks(path.c_str(), flags));
+  handle.Reset(Openat2(AT_FDCWD, path, RESOLVE_NO_SYMLINKS));
   if (!handle.valid()) {
     if (errno == ELOOP) return Error::Refused(Refusal::kLink, ELOOP, "open");
-    // Before Linux 5.6 there is no openat2, and a seccomp filter that does not know it says EPERM.
-    if (errno != ENOSYS && errno != EPERM) return LastError("open");
-    Error error = WalkToDirectory(path, O_PATH, &handle);
+    if (!LacksOpenat2(errno)) return LastError("open");
+    Handle root(RetryOnInterrupt([&] { return open("/", kSearch); }));
+    if (!root.valid()) return LastError("open");
+    Error error = WalkToDirectory(std::move(root), path, WalkPolicy::kAnywhere, &handle);
+    if (!error.ok()) return error;
+  }
+  return DescribeDirectory(std::move(handle), directory);
+}
+
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
+  const std::string relative = path.empty() ? "." : path;
+  Handle handle(Openat2(DescriptorOf(root), relative, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
+  if (!handle.valid()) {
+    if (errno == EXDEV) return Error::Refused(Refusal::kOutside, EXDEV, "open");
+    if (!LacksOpenat2(errno)) return LastError("open");
+    // Stricter than has to be: the walk follows no link at all.
+    Handle start(RetryOnInterrupt([&] { return openat(DescriptorOf(root), ".", kSearch); }));
+    if (!start.valid()) return LastError("open");
+    Error error = WalkToDirectory(std::move(start), path, WalkPolicy::kBeneath, &handle);
     if (!error.ok()) return error;
   }
   return DescribeDirectory(std::move(handle), directory);

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <linux/stat.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -85,27 +84,6 @@ Error CopyAttributes(NativeHandle from, NativeHandle to) {
 Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
   Error error = CopyAttribute(DescriptorOf(from), DescriptorOf(to), kAccessList);
   return error.number == ENOTSUP ? Error{} : error;
-}
-
-Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
-                         Directory* directory) {
-  const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC | (follow_links ? 0 : O_NOFOLLOW);
-  Handle handle(RetryOnInterrupt([&] { return openat(parent, name.c_str(), flags); }));
-  if (!handle.valid()) return LastError("open");
-  return DescribeDirectory(std::move(handle), directory);
-}
-
-Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
-  struct open_how how = {};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  const std::string relative = path.empty() ? "." : path;
-  Handle handle(static_cast<NativeHandle>(RetryOnInterrupt([&] {
-    return syscall(SYS_openat2, DescriptorOf(root), relative.c_str(), &how, sizeof(how));
-  })));
-  if (handle.valid()) return DescribeDirectory(std::move(handle), directory);
-  if (errno == EXDEV) return Error::Refused(Refusal::kOutside, EXDEV, "open");
-  return LastError("open");
 }
 
 }  // namespace holdfast

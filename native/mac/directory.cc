@@ -5,11 +5,11 @@
 
 namespace holdfast {
 
+const int kSearch = O_SEARCH | O_DIRECTORY | O_CLOEXEC;
+
 Error OpenDirectory(const std::string& path, ParentPolicy parents, Directory* directory) {
-  // O_SEARCH: needs the right to search the directory, not the right to list it. O_NOFOLLOW_ANY: a link in any
-  // component is ELOOP (open(2)).
-  int flags = O_SEARCH | O_DIRECTORY | O_CLOEXEC;
-  if (parents == ParentPolicy::kRefuseLinks) flags |= O_NOFOLLOW_ANY;
+  // O_NOFOLLOW_ANY: a link in any component is ELOOP (open(2)).
+  const int flags = parents == ParentPolicy::kRefuseLinks ? kSearch | O_NOFOLLOW_ANY : kSearch;
   Handle handle(RetryOnInterrupt([&] { return open(path.c_str(), flags); }));
   if (!handle.valid()) {
     if (errno == ELOOP && parents == ParentPolicy::kRefuseLinks) {
@@ -18,6 +18,15 @@ Error OpenDirectory(const std::string& path, ParentPolicy parents, Directory* di
     return LastError("open");
   }
   return DescribeDirectory(std::move(handle), directory);
+}
+
+Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
+  // Stricter than has to be: no link is followed at all. O_RESOLVE_BENEATH is there only since macOS 15.4.
+  Handle start(RetryOnInterrupt([&] { return openat(DescriptorOf(root), ".", kSearch); }));
+  if (!start.valid()) return LastError("open");
+  Handle handle;
+  Error error = WalkToDirectory(std::move(start), path, WalkPolicy::kBeneath, &handle);
+  return error.ok() ? DescribeDirectory(std::move(handle), directory) : error;
 }
 
 }  // namespace holdfast

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <vector>
 
-#include "../path.h"
 #include "../posix/posix.h"
 
 // getxattr(2) and acl(3), declared here because cross-compilers come without <sys/xattr.h> and <sys/acl.h>.
@@ -92,37 +91,6 @@ Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
   const int number = errno;
   acl_free(list);
   return result == 0 ? Error{} : Error::FromSystem(number, "acl_set");
-}
-
-Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
-                         Directory* directory) {
-  const int flags = O_SEARCH | O_DIRECTORY | O_CLOEXEC | (follow_links ? 0 : O_NOFOLLOW);
-  Handle handle(RetryOnInterrupt([&] { return openat(parent, name.c_str(), flags); }));
-  if (!handle.valid()) return LastError("open");
-  return DescribeDirectory(std::move(handle), directory);
-}
-
-Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory) {
-  // Stricter than has to be: no link is followed at all. O_RESOLVE_BENEATH is there only since macOS 15.4.
-  Handle current(RetryOnInterrupt(
-      [&] { return openat(DescriptorOf(root), ".", O_SEARCH | O_DIRECTORY | O_CLOEXEC); }));
-  if (!current.valid()) return LastError("open");
-  size_t begin = 0;
-  while (begin < path.size()) {
-    size_t end = path.find('/', begin);
-    if (end == std::string::npos) end = path.size();
-    const std::string component = path.substr(begin, end - begin);
-    begin = end + 1;
-    if (component.empty() || component == ".") continue;
-    if (component == "..") return Error::Refused(Refusal::kOutside, EXDEV, "open");
-    Handle next(RetryOnInterrupt([&] {
-      return openat(DescriptorOf(current.get()), component.c_str(),
-                    O_SEARCH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    }));
-    if (!next.valid()) return LastError("open");
-    current = std::move(next);
-  }
-  return DescribeDirectory(std::move(current), directory);
 }
 
 }  // namespace holdfast

@@ -26,10 +26,16 @@ Error DescribeDirectory(Handle handle, Directory* directory) {
   return {};
 }
 
-Error WalkToDirectory(const std::string& path, int flags, Handle* handle) {
-  Handle current(
-      RetryOnInterrupt([&] { return open("/", flags | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY); }));
-  if (!current.valid()) return LastError("open");
+Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
+                         Directory* directory) {
+  const int flags = kSearch | (follow_links ? 0 : O_NOFOLLOW);
+  Handle handle(RetryOnInterrupt([&] { return openat(parent, name.c_str(), flags); }));
+  if (!handle.valid()) return LastError("open");
+  return DescribeDirectory(std::move(handle), directory);
+}
+
+Error WalkToDirectory(Handle start, const std::string& path, WalkPolicy policy, Handle* result) {
+  Handle current = std::move(start);
   size_t begin = 0;
   while (begin < path.size()) {
     size_t end = path.find('/', begin);
@@ -37,6 +43,9 @@ Error WalkToDirectory(const std::string& path, int flags, Handle* handle) {
     const std::string component = path.substr(begin, end - begin);
     begin = end + 1;
     if (component.empty() || component == ".") continue;
+    if (component == ".." && policy == WalkPolicy::kBeneath) {
+      return Error::Refused(Refusal::kOutside, EXDEV, "open");
+    }
 
     // The link is looked for first, since opening one with O_NOFOLLOW | O_DIRECTORY says ENOTDIR, as a plain file
     // would. A link that appears in between is still not followed: the open fails.
@@ -46,13 +55,12 @@ Error WalkToDirectory(const std::string& path, int flags, Handle* handle) {
       return LastError("open");
     }
     if (S_ISLNK(status.st_mode)) return Error::Refused(Refusal::kLink, ELOOP, "open");
-    Handle next(RetryOnInterrupt([&] {
-      return openat(parent, component.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
-    }));
+    Handle next(
+        RetryOnInterrupt([&] { return openat(parent, component.c_str(), kSearch | O_NOFOLLOW); }));
     if (!next.valid()) return LastError("open");
     current = std::move(next);
   }
-  *handle = std::move(current);
+  *result = std::move(current);
   return {};
 }
 

@@ -33,11 +33,17 @@ Error DescribeDirectory(Handle handle, Directory* directory);
 // A handle to list or flush the directory by: its own is for searching only.
 Error OpenForReading(const Directory& directory, Handle* handle);
 
-// Opens each component of the absolute `path` in turn, refusing links: for systems that have no flag for it.
-Error WalkToDirectory(const std::string& path, int flags, Handle* handle);
+// Opens each component of `path` in turn, from `start` on, refusing links and, if it must stay beneath, "..": for systems that
+// have no flag for it.
+enum class WalkPolicy : uint8_t { kAnywhere, kBeneath };
+Error WalkToDirectory(Handle start, const std::string& path, WalkPolicy policy, Handle* result);
+Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
+                         Directory* directory);
 
 // Defined by each system:
 
+// How directories are opened: with the right to search them, not the right to list them.
+extern const int kSearch;
 // What stat(2) says of an owner that has no number in this user namespace; -1 where there are none.
 int64_t UnmappedOwner();
 
@@ -47,8 +53,6 @@ int OpenUnnamedFile(int directory, uint32_t mode);
 int LinkUnnamedFile(int file, int directory, const char* name);
 // Sets the mode of a directory that may not be readable to us, by a descriptor that was opened for searching only.
 Error SetModeOfPath(int directory, uint32_t mode);
-Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
-                         Directory* directory);
 // fsync() or what the system has in its place.
 int FlushFile(int file, Durability durability);
 int PreallocateFile(int file, uint64_t size);

@@ -7,6 +7,10 @@ namespace holdfast {
 
 int64_t ProcessId() { return getpid(); }
 
+// A child process inherits the lock with its descriptor.
+Error BindDescendants() { return Error::FromSystem(ENOTSUP, "holdfast"); }
+Error CountDescendants(uint32_t*) { return Error::FromSystem(ENOTSUP, "holdfast"); }
+
 void PinLibrary() {
   Dl_info info;
   if (dladdr(reinterpret_cast<void*>(&PinLibrary), &info) == 0) return;

@@ -84,6 +84,8 @@ void Thread::Abandon() {}
 int64_t ProcessId() { return 0; }
 std::string ProcessStartToken() { return {}; }
 Liveness InspectProcess(int64_t, const std::string&) { return Liveness::kUnknown; }
+Error BindDescendants() { return Unsupported(); }
+Error CountDescendants(uint32_t*) { return Unsupported(); }
 Error RandomBytes(uint8_t*, size_t) { return Unsupported(); }
 void PinLibrary() {}
 

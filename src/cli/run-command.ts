@@ -4,10 +4,14 @@ import { once } from 'node:events';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 
+import { findBatchFile, isBatchFile } from './batch-file.js';
 import { exitCodes } from './exit-codes.js';
 import { print } from './report.js';
 
-const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+const signalsToUs: readonly NodeJS.Signals[] = [
+  ...(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const),
+  'SIGBREAK', // Windows
+];
 const sentByTerminal: readonly string[] = ['SIGINT', 'SIGQUIT'];
 
 export interface CommandResult {
@@ -57,10 +61,13 @@ function exitCodeOf(child: ChildProcess): Promise<number> {
 /** Calls `pass` for every signal that the command would not get without us; hands back the way to stop. */
 function onSignals(pass: (signal: NodeJS.Signals) => void): () => void {
   const onTerminal = isatty(0);
+  const reachesCommand = (signal: NodeJS.Signals): boolean =>
+    // On Windows all that there are come from the console, to everybody there; and to send one is to end the command.
+    process.platform === 'win32' || (onTerminal && sentByTerminal.includes(signal));
   const listener = (signal: NodeJS.Signals): void => {
-    if (!(onTerminal && sentByTerminal.includes(signal))) pass(signal);
+    if (!reachesCommand(signal)) pass(signal);
   };
-  const signals = passedOn.filter((signal) => signal in constants.signals);
+  const signals = signalsToUs.filter((signal) => signal in constants.signals);
   for (const signal of signals) process.on(signal, listener);
   return () => {
     for (const signal of signals) process.off(signal, listener);
@@ -68,7 +75,16 @@ function onSignals(pass: (signal: NodeJS.Signals) => void): () => void {
 }
 
 function explainFailure(file: string, error: NodeJS.ErrnoException): number {
-  if (error.code === 'ENOENT') {
+  const unknown = error.code === 'ENOENT' || (error.code === 'EINVAL' && isBatchFile(file));
+  const batchFile = unknown && process.platform === 'win32' ? findBatchFile(file) : null;
+  if (batchFile !== null) {
+    print(
+      'holdfast run',
+      `${file}: cannot be executed without a shell, since it is a batch file; say which: -- cmd /d /c ${batchFile}`,
+    );
+    return exitCodes.notExecutable;
+  }
+  if (unknown) {
     print('holdfast run', `${file}: command not found`);
     return exitCodes.notFound;
   }

@@ -1,10 +1,11 @@
 import { HoldfastError, inspectLock, lock, tryLock } from '../index.js';
 import type { FileLock, LockOptions, TryLockOptions, WaitInfo } from '../index.js';
-import { descriptorOf, releaseToHeirs } from '../file-lock.js';
 import { describeHolder } from '../record.js';
 import { defineCommand, integerValue, onlyOperand, UsageError } from './command.js';
 import type { Arguments, Options } from './command.js';
 import { parseDuration } from './duration.js';
+import { handDown } from './hand-down.js';
+import type { HandDown } from './hand-down.js';
 import { print } from './report.js';
 import { runCommand } from './run-command.js';
 import { printable, StatusLine } from './terminal.js';
@@ -42,7 +43,7 @@ const options = {
   close: {
     type: 'boolean',
     short: 'o',
-    text: 'Do not hand the lock down to the command: it ends with holdfast, whatever the command still does. Default: the command and what it starts hold the lock too.',
+    text: 'Do not hand the lock down to the command: it ends with holdfast, and whatever the command left running goes on without it. Default: the lock lasts as long as the command and all that it starts.',
   },
 } as const satisfies Options;
 
@@ -52,8 +53,9 @@ export const run = defineCommand({
   synopsis: '[options] FILE -- COMMAND [ARGUMENT...]',
   about: [
     "Takes the lock on FILE, runs COMMAND without a shell, and ends with the command's exit status. FILE need not exist; the lock file .FILE.lock is made beside it and stays there.",
-    'The command inherits the lock (as descriptor 3): even if holdfast is killed, nobody else gets the lock before the command has ended, and a process that the command leaves behind in the background keeps it as well. With --close, and on Windows always, the lock is held by holdfast alone and freed as soon as the command has ended.',
-    'SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. When the standard input is a terminal, SIGINT and SIGQUIT are not, since the terminal sends them to the command as well. Other descriptors than 0, 1 and 2 are not passed on.',
+    'The command inherits the lock (as descriptor 3): even if holdfast is killed, nobody else gets the lock before the command has ended, and a process that the command leaves behind in the background keeps it as well. With --close the lock is held by holdfast alone and freed as soon as the command has ended.',
+    'On Windows no lock can be inherited. There holdfast itself stays until the command and all that it started have ended, and if holdfast is killed, the system ends them together with it.',
+    'SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. When the standard input is a terminal, SIGINT and SIGQUIT are not, since the terminal sends them to the command as well; on Windows the console sends them all. Other descriptors than 0, 1 and 2 are not passed on.',
   ],
   options,
   exitStatus: [
@@ -88,16 +90,11 @@ export const run = defineCommand({
       : acquire(file, { shared, session, timeout }));
     if (held === null) return conflictExitCode;
 
-    const handDown = !close && process.platform !== 'win32';
-    const { exitCode, started } = await runCommand(command, handDown ? descriptorOf(held) : null);
+    const heirs = close ? null : handDown(held);
+    const { exitCode, started } = await runCommand(command, heirs?.descriptor ?? null);
+    if (heirs !== null && started) await waitFor(heirs);
     warnIfLost(held, file);
-    if (handDown && started) {
-      // Whatever the command left running holds the lock through the same open file, and an unlock would free it for
-      // them as well.
-      releaseToHeirs(held);
-    } else {
-      await held.release();
-    }
+    await (heirs !== null && started ? heirs.release() : held.release());
     return exitCode;
   },
 });
@@ -153,6 +150,18 @@ async function acquire(file: string, wanted: LockOptions): Promise<FileLock | nu
     status.clear();
     print(program, error.message);
     return null;
+  } finally {
+    status.clear();
+  }
+}
+
+async function waitFor(heirs: HandDown): Promise<void> {
+  const status = new StatusLine(process.stderr);
+  try {
+    await heirs.settled((left) => {
+      if (!process.stderr.isTTY) return;
+      status.update(() => `waiting for what the command left running (processes: ${left})`);
+    });
   } finally {
     status.clear();
   }

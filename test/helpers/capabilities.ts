@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -63,6 +64,19 @@ const probes = {
         // Wine makes nothing, and says nothing of it.
         if (!lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink()) {
           throw new Error('symlink() succeeds and makes no link');
+        }
+      }),
+    ),
+
+  /** Links to directories can be made. */
+  directoryLinks: () =>
+    inTemporaryDirectory((directory) =>
+      attempt(() => {
+        const link = path.join(directory, 'link');
+        try {
+          makeDirectoryLink(directory, link);
+        } finally {
+          removeDirectoryLink(link);
         }
       }),
     ),
@@ -179,6 +193,14 @@ const probes = {
         ...[file, list],
       ]);
     }),
+
+  /** Processes can be bound to one another by a job object. */
+  jobObjects: () =>
+    whyNot(process.execPath, [
+      '-e',
+      "const error = require(process.argv[1]).native.bindDescendants(); if (error) throw error.syscall + ': ' + error.description",
+      path.join(projectDirectory, 'dist', 'native.js'),
+    ]),
 
   /** /proc tells about this process; what Wine shows of it is about the processes of another system. */
   proc: () =>

@@ -10,6 +10,7 @@ import { has, ordinaryUser } from './capabilities.js';
 import type { ChildOptions } from './child.js';
 import { Histogram } from './histogram.js';
 import { inTwos } from './in-twos.js';
+import { makeOld, randomNameOf } from './leftovers.js';
 import { withLockAgents } from './lock-agent.js';
 import type { LockAgents, ProcessAgent } from './lock-agent.js';
 import { printFigure } from './scale.js';
@@ -39,6 +40,8 @@ export interface Scenario {
   unreadable?: true;
   /** Whether there are no unnamed files, neither for the process nor for who comes after it. */
   named?: true;
+  /** Whether there is a temporary file of a process that died a while ago. */
+  leftover?: true;
 }
 
 export const usual = { options: {}, umask: 0o022, ordinary: false } satisfies Partial<Scenario>;
@@ -176,6 +179,10 @@ async function inDirectory<T>(scenario: Scenario, use: (file: string) => Promise
       await writeFile(file, contentsOf(1, before));
       await chmod(file, 0o640);
     }
+    if (scenario.leftover) {
+      await writeFile(path.join(inside, randomNameOf(1)), 'left behind');
+      makeOld(inside);
+    }
     if (scenario.ordinary) await giveTo(ordinaryUser, directory);
     return use(file);
   });
@@ -211,7 +218,11 @@ export function wasMade(made: readonly SystemCall[], name: RegExp): boolean {
 /** What a kill has left in `directory`, before anybody makes it good. */
 export function describeLeft(directory: string): string {
   const names = readdirSync(directory).filter((name) => name !== 'file');
-  const kinds = names.map((name) => (name.endsWith('.journal') ? 'a journal' : 'a temporary file'));
   const whole = numberOf(readFileSync(path.join(directory, 'file'))) !== undefined;
-  return [whole ? 'whole' : 'torn', ...kinds].join(' with ');
+  const journals = names.filter((name) => name.endsWith('.journal'));
+  return [
+    whole ? 'whole' : 'torn',
+    ...(journals.length > 0 ? ['a journal'] : []),
+    ...(names.length > journals.length ? ['temporary files'] : []),
+  ].join(' with ');
 }

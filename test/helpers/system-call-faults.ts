@@ -12,7 +12,7 @@ export interface SystemCall {
   name: string;
   /** It is the n-th of this name in its thread, from 1 on. */
   occurrence: number;
-  /** Whether it was not really made. */
+  /** Whether it was not really made, or late. */
   injected: boolean;
   line: string;
 }
@@ -22,6 +22,7 @@ export const fileCalls = [
   ...['openat', 'openat2', 'newfstatat', 'fstat', 'statx', 'mkdirat', 'chmod', 'fchmod', 'fchown'],
   ...['fallocate', 'pwrite64', 'pread64', 'ftruncate', 'fsync', 'fdatasync', 'flock', 'linkat'],
   ...['renameat', 'renameat2', 'unlinkat', 'fgetxattr', 'fsetxattr', 'flistxattr', 'readlinkat'],
+  'getdents64',
 ];
 
 /**
@@ -101,6 +102,6 @@ function parse(log: string): SystemCall[] {
     }
   }
   // One at which the process was killed has no result.
-  const injected = /\(INJECTED\)| = \?$|<unfinished \.\.\.>$/;
+  const injected = /\((INJECTED|DELAYED)\)| = \?$|<unfinished \.\.\.>$/;
   return calls.map((call) => ({ ...call, injected: injected.test(call.line) }));
 }
