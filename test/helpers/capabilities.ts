@@ -137,6 +137,9 @@ const probes = {
     return whyNot(command, [...args, 'python3', '-c', attempt.join('\n')]);
   },
 
+  /** A compiler for C. */
+  compiler: () => whyNot('cc', ['--version']),
+
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
 
