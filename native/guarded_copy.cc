@@ -146,12 +146,14 @@ Error WriteJournal(const Directory& directory, const std::string& name, NativeHa
   if (error.ok()) error = Flush(file, Durability::kFull);
   // Held from before the journal can be found until the copy is done: a free one was left by a crash.
   if (error.ok()) error = LockJournal(file);
-  FileStatus written;
-  if (error.ok()) error = InspectFile(file, &written);
+  temporary.stays_locked = true;
   bool published = false;
   journal->name = JournalName(status.identity);
   if (error.ok()) error = PublishNew(directory, &temporary, journal->name, &published);
   if (error.ok() && !published) error = Error::FromSystem(EBUSY, "link");
+  // Only now: to publish it may have taken another file.
+  FileStatus written;
+  if (error.ok()) error = InspectFile(temporary.file.get(), &written);
   if (error.ok()) error = FlushDirectory(directory);
   if (!error.ok()) {
     if (published) static_cast<void>(RemoveName(directory, journal->name, written.identity));

@@ -170,6 +170,8 @@ constexpr char kTemporarySuffix[] = ".tmp";
 struct TemporaryFile {
   Handle file;
   std::string name;  // empty as long as it has none
+  // Whether a lock on it outlives its publishing by PublishNew(); else it is everybody's to lock from that moment on.
+  bool stays_locked = false;
 };
 
 // Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has

@@ -27,6 +27,9 @@ inline Error LastError(const char* syscall) { return Error::FromSystem(errno, sy
 
 FileStatus FileStatusOf(const struct stat& status);
 
+// Gives `file` to the owner and group in `owned`.
+Error SetOwner(NativeHandle file, const FileStatus& owned);
+
 // Completes `directory` from its open handle.
 Error DescribeDirectory(Handle handle, Directory* directory);
 

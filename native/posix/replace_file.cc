@@ -23,14 +23,16 @@ Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
 
 bool IsPrivate(NativeHandle, const FileStatus& status) { return (status.mode & 077U) == 0; }
 
-Error KeepOwner(const ReplacedFile& from, NativeHandle to) {
-  const auto owner = static_cast<uid_t>(from.status.owner);
-  const auto group = static_cast<gid_t>(from.status.group);
-  if (RetryOnInterrupt([&] { return fchown(DescriptorOf(to), owner, group); }) != 0) {
+Error SetOwner(NativeHandle file, const FileStatus& owned) {
+  const auto owner = static_cast<uid_t>(owned.owner);
+  const auto group = static_cast<gid_t>(owned.group);
+  if (RetryOnInterrupt([&] { return fchown(DescriptorOf(file), owner, group); }) != 0) {
     return LastError("fchown");
   }
   return {};
 }
+
+Error KeepOwner(const ReplacedFile& from, NativeHandle to) { return SetOwner(to, from.status); }
 
 Error Flush(NativeHandle file, Durability durability) {
   if (durability == Durability::kNone) return {};

@@ -83,15 +83,31 @@ Error CopyContents(NativeHandle from, NativeHandle to) {
   }
 }
 
-// Takes a file that cannot be linked over into one that has a name, with its mode and contents.
+// The owner first, since changing it clears the set-id bits (chown(2)); the mode last, since a list changes it.
+Error CopyMetadata(NativeHandle from, const FileStatus& status, NativeHandle to) {
+  FileStatus made;
+  Error error = InspectFile(to, &made);
+  if (error.ok() && (made.owner != status.owner || made.group != status.group)) {
+    error = SetOwner(to, status);
+  }
+  if (error.ok()) error = CopyAttributes(from, to);
+  if (error.ok()) error = CopyAccessControlList(from, to);
+  return error.ok() ? SetMode(to, status.mode) : error;
+}
+
+// Takes a file that cannot be linked over into one that has a name.
 Error GiveName(const Directory& directory, TemporaryFile* temporary) {
-  struct stat status;
-  if (fstat(DescriptorOf(temporary->file.get()), &status) != 0) return LastError("fstat");
+  FileStatus status;
+  Error error = InspectFile(temporary->file.get(), &status);
+  if (!error.ok()) return error;
   TemporaryFile named;
-  Error error = CreateNamed(directory, S_IRUSR | S_IWUSR, &named);
+  named.stays_locked = temporary->stays_locked;
+  error = CreateNamed(directory, S_IRUSR | S_IWUSR, &named);
   if (!error.ok()) return error;
   error = CopyContents(temporary->file.get(), named.file.get());
-  if (error.ok()) error = SetMode(named.file.get(), status.st_mode & 07777U);
+  if (error.ok()) error = CopyMetadata(temporary->file.get(), status, named.file.get());
+  // The other one may have been flushed already. Nothing is known here of what was asked for, so all of it is done.
+  if (error.ok()) error = Flush(named.file.get(), Durability::kFull);
   if (!error.ok()) {
     DiscardTemporary(directory, &named);
     return error;
@@ -166,6 +182,8 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
     Error error = GiveName(directory, temporary);
     if (!error.ok()) return error;
   }
+  // A free lock does not make it look left behind: it is not old enough.
+  if (!temporary->stays_locked) static_cast<void>(Unlock(temporary->file.get()));
   if (RenameWithoutReplacing(parent, temporary->name.c_str(), name.c_str()) == 0) {
     temporary->name.clear();
     *published = true;

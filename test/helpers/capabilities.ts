@@ -140,6 +140,9 @@ const probes = {
     return whyNot(command, [...args, 'python3', '-c', attempt.join('\n')]);
   },
 
+  /** A compiler for C. */
+  compiler: () => whyNot('cc', ['--version']),
+
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
 
@@ -194,11 +197,19 @@ const probes = {
       ]);
     }),
 
+  /** Paths begin with a drive, and backslashes separate names. */
+  windowsPaths: () => {
+    const file = `\\\\?\\${process.execPath}`;
+    return existsSync(file) ? null : `${file} does not exist`;
+  },
+
   /** Processes can be bound to one another by a job object. */
   jobObjects: () =>
+    // In a process of its own, which is then bound.
     whyNot(process.execPath, [
       '-e',
-      "const error = require(process.argv[1]).native.bindDescendants(); if (error) throw error.syscall + ': ' + error.description",
+      'const error = require(process.argv[1]).native.bindDescendants();' +
+        'if (error) { console.error(error.syscall, error.description); process.exit(1); }',
       path.join(projectDirectory, 'dist', 'native.js'),
     ]),
 
