@@ -259,7 +259,9 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
   }
   if (!error.ok()) {
     const bool wait = publication.target_lost || (error.transient && !last_try);
-    if (!wait && !request_.create_only && IsInTheWay(error) && MayCopy()) {
+    // A port may have had to close the file, and not been let in again: then there is nothing to copy from.
+    if (!wait && !request_.create_only && IsInTheWay(error) && MayCopy() &&
+        temporary_.file.valid()) {
       return PublishByCopy(result);
     }
     ReplaceError failure = Fail(std::move(error), "publish");

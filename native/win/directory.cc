@@ -9,9 +9,16 @@ namespace {
 // The beginning of `path` that is its root, opened.
 Error OpenRoot(const std::string& path, size_t length, Handle* handle) {
   const std::wstring root = ToNamespacedPath(path.substr(0, length));
-  HANDLE opened = system_calls.create_file(
-      root.c_str(), FILE_TRAVERSE | FILE_READ_ATTRIBUTES | READ_CONTROL | SYNCHRONIZE, kShareAll,
-      nullptr, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, nullptr);
+  const auto open = [&root](DWORD access) {
+    return system_calls.create_file(root.c_str(), access, kShareAll, nullptr, OPEN_EXISTING,
+                                    FILE_FLAG_BACKUP_SEMANTICS, nullptr);
+  };
+  constexpr DWORD kAccess = FILE_TRAVERSE | FILE_READ_ATTRIBUTES | SYNCHRONIZE;
+  HANDLE opened = open(kAccess | READ_CONTROL);
+  // Who its owner is not everybody may ask.
+  if (opened == INVALID_HANDLE_VALUE && GetLastError() == ERROR_ACCESS_DENIED) {
+    opened = open(kAccess);
+  }
   if (opened == INVALID_HANDLE_VALUE) return LastError("open");
   *handle = Owned(opened);
   return {};
@@ -26,11 +33,9 @@ bool LooksLikeLink(const std::string& path) {
 
 Error OpenComponent(const std::string& path, size_t begin, size_t end, Handle* current) {
   Handle next;
-  Error error = OpenChildDirectory(HandleOf(*current), ToWide(path.substr(begin, end - begin)),
-                                   /*follow=*/false, &next);
-  if (!error.ok()) return error;
   DWORD tag = 0;
-  error = ReparseTag(HandleOf(next), &tag);
+  Error error = OpenChildDirectory(HandleOf(*current), ToWide(path.substr(begin, end - begin)),
+                                   /*follow=*/false, &next, &tag);
   if (error.ok() && tag == 0 && LooksLikeLink(path.substr(0, end))) {
     error = Error::Refused(Refusal::kLink, ELOOP, "open");
   }

@@ -35,8 +35,12 @@ class OverlappedLockWait : public LockWait {
     if (system_calls.get_overlapped_result(file_, &overlapped, &count, TRUE)) {
       return WaitResult::kGranted;
     }
-    if (GetLastError() == ERROR_OPERATION_ABORTED) return WaitResult::kInterrupted;
-    *error = LastError("LockFileEx");
+    const DWORD code = GetLastError();
+    // Cancelled by somebody else it is a failure: nobody asked for the end of this wait.
+    if (code == ERROR_OPERATION_ABORTED && woken == WAIT_OBJECT_0 + 1) {
+      return WaitResult::kInterrupted;
+    }
+    *error = FromWin32(code, "LockFileEx");
     return WaitResult::kFailed;
   }
 

@@ -17,6 +17,11 @@ constexpr auto kNameNotFound = static_cast<NTSTATUS>(0xC0000034);
 constexpr auto kPathNotFound = static_cast<NTSTATUS>(0xC000003A);
 constexpr auto kNoSuchFile = static_cast<NTSTATUS>(0xC000000F);
 constexpr auto kDeletePending = static_cast<NTSTATUS>(0xC0000056);
+constexpr auto kNameTooLong = static_cast<NTSTATUS>(0xC0000106);
+constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
+
+// IO_REPARSE_TAG_RESERVED_ONE, which nothing has: stands for a tag that the file system does not tell.
+constexpr DWORD kUntoldTag = 1;
 
 constexpr ACCESS_MASK kDirectoryAccess = FILE_TRAVERSE | FILE_READ_ATTRIBUTES | SYNCHRONIZE;
 
@@ -70,6 +75,16 @@ Error OpenThrough(OpenRequest request, const Handle& stub, Handle* file) {
   return error;
 }
 
+// Asked for only where it is needed: opening a file for its attributes alone is never held up by those who have it open.
+int64_t OwnerOfName(const Directory& directory, const std::string& name) {
+  OpenRequest request;
+  request.parent = HandleOf(directory.handle);
+  request.name = ToWide(name);
+  request.access = READ_CONTROL;
+  Handle file;
+  return Open(request, &file) < 0 ? -1 : OwnerOf(HandleOf(file));
+}
+
 // Why an existing name could not be opened as a file.
 Error RefusalToOpen(const Directory& directory, const std::string& name, NTSTATUS reason) {
   const Error plain = FromStatus(reason, "open");
@@ -81,7 +96,8 @@ Error RefusalToOpen(const Directory& directory, const std::string& name, NTSTATU
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
   if (status.kind != FileKind::kRegular || plain.number != EPERM) return plain;
-  Error refused = Error::Refused(Refusal::kNoAccess, plain.number, "open", {}, status.owner);
+  Error refused =
+      Error::Refused(Refusal::kNoAccess, plain.number, "open", {}, OwnerOfName(directory, name));
   refused.system_code = plain.system_code;
   return refused;
 }
@@ -120,6 +136,9 @@ bool IsAbsent(NTSTATUS status) {
 void CloseNativeHandle(NativeHandle handle) { CloseHandle(HandleOf(handle)); }
 
 NTSTATUS Open(const OpenRequest& request, Handle* handle) {
+  constexpr size_t kMaxLength = UNICODE_STRING_MAX_CHARS;
+  // Its length would be cut off, and the name be another one.
+  if (request.name.size() > kMaxLength) return kNameTooLong;
   UNICODE_STRING name;
   name.Buffer = const_cast<wchar_t*>(request.name.data());
   name.Length = static_cast<USHORT>(request.name.size() * sizeof(wchar_t));
@@ -157,6 +176,7 @@ bool IsPlaceholder(DWORD tag) {
     case 0x80000008:  // mounted image (WIM)
     case 0x9000001C:  // projected file system
     case 0x8000001E:  // storage sync
+    case 0x90000027:  // and its directories
     case 0xC0000004:  // hierarchical storage
     case 0x80000006:
       return true;
@@ -170,10 +190,16 @@ Error ReparseTag(HANDLE file, DWORD* tag) {
   if (!system_calls.get_file_information(file, FileAttributeTagInfo, &info, sizeof(info))) {
     // File systems without reparse points do not know the question.
     const DWORD code = GetLastError();
-    if (!IsUnknownRequest(code)) return FromWin32(code, "fstat");
-    info = {};
+    FILE_BASIC_INFO basic;
+    if (!IsUnknownRequest(code) ||
+        !system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
+      return FromWin32(code, "fstat");
+    }
+    info = {basic.FileAttributes, 0};
   }
-  *tag = (info.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 ? info.ReparseTag : 0;
+  *tag = 0;
+  if ((info.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0) return {};
+  *tag = info.ReparseTag != 0 ? info.ReparseTag : kUntoldTag;
   return {};
 }
 
@@ -234,7 +260,8 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
   return OpenChecked(directory, name, request, handle, status);
 }
 
-Error OpenChildDirectory(HANDLE parent, const std::wstring& name, bool follow, Handle* handle) {
+Error OpenChildDirectory(HANDLE parent, const std::wstring& name, bool follow, Handle* handle,
+                         DWORD* tag) {
   OpenRequest request;
   request.parent = parent;
   request.name = name;
@@ -242,15 +269,19 @@ Error OpenChildDirectory(HANDLE parent, const std::wstring& name, bool follow, H
   request.options = kDirectoryFile;
   request.follow = follow;
   NTSTATUS status = Open(request, handle);
-  if (status == static_cast<NTSTATUS>(0xC0000022)) {  // STATUS_ACCESS_DENIED
+  if (status == kAccessDenied) {
     request.access = kDirectoryAccess;
     status = Open(request, handle);
   }
   if (status == kPathNotFound) return FromWin32(ERROR_PATH_NOT_FOUND, "open");
   if (status < 0) return FromStatus(status, "open");
   if (follow) return {};
-  DWORD tag = 0;
-  return CheckTag(HandleOf(*handle), &tag);
+  DWORD found = 0;
+  Error error = CheckTag(HandleOf(*handle), &found);
+  if (tag != nullptr) *tag = found;
+  if (!error.ok() || found == 0) return error;
+  const Handle stub = std::move(*handle);
+  return OpenThrough(request, stub, handle);
 }
 
 Error DescribeDirectory(Handle handle, Directory* directory) {

@@ -20,6 +20,7 @@ bool IsUnknownRename(NTSTATUS status) {
     case 0xC00000BB:  // STATUS_NOT_SUPPORTED
     case 0xC0000010:  // STATUS_INVALID_DEVICE_REQUEST
     case 0xC0000002:  // STATUS_NOT_IMPLEMENTED
+    case 0xC0000148:  // STATUS_INVALID_LEVEL
     case 0xC0000427:  // STATUS_FILE_SYSTEM_LIMITATION
       return true;
     default:
@@ -75,9 +76,10 @@ Obstacle FindObstacle(const Directory& directory, const std::string& name) {
   if (status < 0) return Obstacle::kPermission;
   FileStatus found;
   constexpr uint32_t kOwnerWrite = 0200;
-  const bool read_only =
-      !DescribeFile(HandleOf(target), &found).ok() || (found.mode & kOwnerWrite) == 0;
-  return read_only ? Obstacle::kPermission : Obstacle::kSharedHandle;
+  // What is no file is not what was to be replaced, and ReplaceFileW() must not come near it.
+  const bool writable = DescribeFile(HandleOf(target), &found).ok() &&
+                        found.kind == FileKind::kRegular && (found.mode & kOwnerWrite) != 0;
+  return writable ? Obstacle::kSharedHandle : Obstacle::kPermission;
 }
 
 Error FullPath(const Directory& directory, std::wstring* path) {
@@ -91,16 +93,9 @@ Error FullPath(const Directory& directory, std::wstring* path) {
   return {};
 }
 
-// The new file keeps the access list that the old one has, not its own: so the old one gets that first.
-Error PassAccessOn(const Directory& directory, const std::string& name, HANDLE file) {
-  OpenRequest request;
-  request.parent = HandleOf(directory.handle);
-  request.name = ToWide(name);
-  request.access = READ_CONTROL | WRITE_DAC;
-  Handle target;
-  const NTSTATUS status = Open(request, &target);
-  return status < 0 ? FromStatus(status, "chmod") : CopyAccess(file, HandleOf(target));
-}
+// What the old file is called until the new one is in its place. It is no temporary file: for a moment, which a kill can
+// make a long one, it is all there is.
+constexpr char kBackupSuffix[] = ".old";
 
 // ReplaceFileW() moves the old file to the name `backup` and the new one into its place, and may fail in between.
 // Afterwards `*temporary` has no name any more if it was published.
@@ -112,36 +107,63 @@ class FileReplacement {
   Error Run(Publication* publication) {
     std::wstring path;
     Error error = FullPath(directory_, &path);
-    if (error.ok()) error = TemporaryName(&backup_);
-    if (error.ok()) error = PassAccessOn(directory_, name_, HandleOf(temporary_->file));
-    if (!error.ok()) return error;
-    // It opens the file itself, and lets nobody else have it open.
-    temporary_->file.Reset();
-    const std::wstring target = path + ToWide(name_);
-    const std::wstring source = path + ToWide(temporary_->name);
-    const std::wstring backup = path + ToWide(backup_);
-    const bool replaced =
-        system_calls.replace_file(target.c_str(), source.c_str(), backup.c_str(),
-                                  REPLACEFILE_IGNORE_MERGE_ERRORS, nullptr, nullptr) != 0;
-    error = replaced ? Error{} : LastError("ReplaceFileW");
-    if (!replaced && error.system_code == ERROR_UNABLE_TO_MOVE_REPLACEMENT_2) {
-      error = PutInPlace(error, publication);
-    } else if (!replaced) {
-      // 1175 and 1176, with a backup name, and all others leave both files under their names.
-      error.transient = error.transient || error.number == EBUSY;
-      static_cast<void>(ReopenTemporary(directory_, temporary_));
+    if (error.ok()) error = RandomName(kBackupSuffix, &backup_);
+    if (error.ok()) error = PassAccessOn();
+    if (error.ok()) error = Replace(path, publication);
+    if (!error.ok()) {
+      TakeAccessBack();
       return error;
     }
-    if (!error.ok()) return error;
     publication->method = ReplaceMethod::kReplaceFile;
     temporary_->name = name_;
     static_cast<void>(ReopenTemporary(directory_, temporary_));
     temporary_->name.clear();
+    old_.Reset();
     RemoveBackup();
     return {};
   }
 
  private:
+  // The new file keeps the access list that the old one has, not its own: so the old one gets that first.
+  Error PassAccessOn() {
+    OpenRequest request;
+    request.parent = HandleOf(directory_.handle);
+    request.name = ToWide(name_);
+    request.access = READ_CONTROL | WRITE_DAC;
+    const NTSTATUS status = Open(request, &old_);
+    if (status < 0) return FromStatus(status, "chmod");
+    AccessList list;
+    Error error = ReadAccess(HandleOf(old_), &old_access_);
+    if (error.ok()) error = ReadAccess(HandleOf(temporary_->file), &list);
+    return error.ok() ? WriteAccess(HandleOf(old_), std::move(list)) : error;
+  }
+
+  void TakeAccessBack() {
+    if (!old_access_.empty()) static_cast<void>(WriteAccess(HandleOf(old_), old_access_));
+  }
+
+  Error Replace(const std::wstring& path, Publication* publication) {
+    // It opens the file itself, and lets nobody else have it open.
+    temporary_->file.Reset();
+    const std::wstring target = path + ToWide(name_);
+    const std::wstring source = path + ToWide(temporary_->name);
+    const std::wstring backup = path + ToWide(backup_);
+    if (system_calls.replace_file(target.c_str(), source.c_str(), backup.c_str(),
+                                  REPLACEFILE_IGNORE_MERGE_ERRORS, nullptr, nullptr)) {
+      return {};
+    }
+    Error error = LastError("ReplaceFileW");
+    if (error.system_code == ERROR_UNABLE_TO_MOVE_REPLACEMENT_2) {
+      return PutInPlace(error, publication);
+    }
+    // 1175 and 1176, with a backup name, and all others leave both files under their names.
+    error.transient =
+        error.number == EBUSY || ((error.number == EPERM || error.number == ENOENT) &&
+                                  FindObstacle(directory_, name_) != Obstacle::kPermission);
+    static_cast<void>(ReopenTemporary(directory_, temporary_));
+    return error;
+  }
+
   // The name leads nowhere; the old file is under the backup's name, the new one under its own. Neither is removed before
   // the other is in place, and what somebody else has put there stays.
   Error PutInPlace(const Error& reason, Publication* publication) {
@@ -174,11 +196,33 @@ class FileReplacement {
   TemporaryFile* const temporary_;
   const std::string& name_;
   std::string backup_;
+  Handle old_;
+  AccessList old_access_;
 };
 
 bool Exists(const Directory& directory, const std::string& name) {
   FileStatus status;
   return InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular;
+}
+
+Error Publish(const Directory& directory, TemporaryFile* temporary, const std::string& name,
+              bool keep_streams, Publication* publication) {
+  if (keep_streams && Exists(directory, name)) {
+    return FileReplacement(directory, temporary, name).Run(publication);
+  }
+  const NTSTATUS status = RenameOver(HandleOf(temporary->file), directory, name);
+  if (status >= 0) {
+    temporary->name.clear();
+    return {};
+  }
+  Error error = FromStatus(status, "rename");
+  if (status != kAccessDenied && !error.transient) return error;
+  const Obstacle obstacle = FindObstacle(directory, name);
+  error.transient = obstacle != Obstacle::kPermission;
+  if (obstacle != Obstacle::kSharedHandle) return error;
+  Error second = FileReplacement(directory, temporary, name).Run(publication);
+  // The first error is the one that tells what is the matter.
+  return second.ok() || publication->target_lost ? second : error;
 }
 
 }  // namespace
@@ -208,30 +252,17 @@ NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
                        const std::string& name, bool keep_streams, Publication* publication) {
   publication->method = ReplaceMethod::kRename;
-  const HANDLE file = HandleOf(temporary->file);
-  Error error = StampWriteTime(file);
-  if (error.ok()) error = SetDeleteOnClose(file, false);
+  Error error;
+  // A try before this one may have had to close the file, and not been let in again.
+  if (!temporary->file.valid()) error = ReopenTemporary(directory, temporary);
+  if (error.ok()) error = StampWriteTime(HandleOf(temporary->file));
+  if (error.ok()) error = SetDeleteOnClose(HandleOf(temporary->file), false);
   if (!error.ok()) return error;
-  if (keep_streams && Exists(directory, name)) {
-    return FileReplacement(directory, temporary, name).Run(publication);
-  }
-  const NTSTATUS status = RenameOver(file, directory, name);
-  if (status >= 0) {
-    temporary->name.clear();
-    return {};
-  }
-  error = FromStatus(status, "rename");
-  if (status == kAccessDenied || error.transient) {
-    const Obstacle obstacle = FindObstacle(directory, name);
-    error.transient = obstacle != Obstacle::kPermission;
-    if (obstacle == Obstacle::kSharedHandle) {
-      // The first error is the one that tells what is the matter.
-      const Error second = FileReplacement(directory, temporary, name).Run(publication);
-      if (second.ok() || publication->target_lost) return second;
-    }
-  }
+  error = Publish(directory, temporary, name, keep_streams, publication);
   // A kill while the next try is waited for leaves nothing.
-  if (temporary->file.valid()) static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));
+  if (!error.ok() && temporary->file.valid()) {
+    static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));
+  }
   return error;
 }
 

@@ -22,7 +22,7 @@ PSID OurSid() {
     HANDLE token = nullptr;
     if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) return sid;
     Handle owned = Owned(token);
-    std::array<char, sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE> buffer;
+    alignas(TOKEN_USER) std::array<char, sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE> buffer;
     DWORD size = 0;
     if (GetTokenInformation(token, TokenUser, buffer.data(), sizeof(buffer), &size)) {
       const auto* user = reinterpret_cast<const TOKEN_USER*>(buffer.data());
@@ -56,7 +56,7 @@ int64_t NumberOf(PSID sid) {
   for (DWORD index = 0; index < GetLengthSid(sid); index++) {
     hash = (hash ^ bytes[index]) * 1099511628211U;
   }
-  return static_cast<int64_t>(hash >> 1 | 1);
+  return static_cast<int64_t>((hash >> 1) | 1);
 }
 
 // The descriptor of an open file, with the parts that are asked for.
@@ -72,6 +72,7 @@ class Descriptor {
   }
 
   PSECURITY_DESCRIPTOR get() { return buffer_.data(); }
+  std::vector<char> Take() { return std::move(buffer_); }
 
  private:
   std::vector<char> buffer_;
@@ -84,22 +85,6 @@ Error Reopen(HANDLE file, ACCESS_MASK access, Handle* again) {
   request.access = access;
   const NTSTATUS status = Open(request, again);
   return status < 0 ? FromStatus(status, "open") : Error{};
-}
-
-Error SetReadOnly(HANDLE file, bool read_only) {
-  FILE_BASIC_INFO basic;
-  if (!system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
-    return LastError("fstat");
-  }
-  const bool is = (basic.FileAttributes & FILE_ATTRIBUTE_READONLY) != 0;
-  if (is == read_only) return {};
-  FILE_BASIC_INFO change{};  // a time of 0 is left as it is
-  change.FileAttributes = basic.FileAttributes ^ FILE_ATTRIBUTE_READONLY;
-  if (change.FileAttributes == 0) change.FileAttributes = FILE_ATTRIBUTE_NORMAL;
-  if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {
-    return LastError("chmod");
-  }
-  return {};
 }
 
 // Lets the file have what its directory gives to new files, and nothing of its own.
@@ -185,7 +170,11 @@ bool GrantsOthers(HANDLE file, ACCESS_MASK mask, int64_t owner) {
     void* entry = nullptr;
     if (!GetAce(list, index, &entry)) return true;
     const auto* header = static_cast<const ACE_HEADER*>(entry);
-    if (header->AceType != ACCESS_ALLOWED_ACE_TYPE) continue;
+    // One that is given under a condition looks the same up to its end.
+    if (header->AceType != ACCESS_ALLOWED_ACE_TYPE &&
+        header->AceType != ACCESS_ALLOWED_CALLBACK_ACE_TYPE) {
+      continue;
+    }
     if ((header->AceFlags & INHERIT_ONLY_ACE) != 0) continue;
     auto* allowed = static_cast<ACCESS_ALLOWED_ACE*>(entry);
     if ((allowed->Mask & wanted) == 0) continue;
@@ -218,32 +207,49 @@ Error SetDirectoryMode(const Directory& directory, uint32_t mode) {
   return error.ok() ? SetAccess(HandleOf(writable), mode) : error;
 }
 
-Error CopyAccess(HANDLE from, HANDLE to) {
-  Descriptor descriptor;
-  Error error = descriptor.Read(from, DACL_SECURITY_INFORMATION);
-  if (!error.ok()) return error;
-  SECURITY_DESCRIPTOR_CONTROL control = 0;
-  DWORD revision = 0;
-  if (!GetSecurityDescriptorControl(descriptor.get(), &control, &revision)) {
+Error SetReadOnly(HANDLE file, bool read_only) {
+  FILE_BASIC_INFO basic;
+  if (!system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
+    return LastError("fstat");
+  }
+  const bool is = (basic.FileAttributes & FILE_ATTRIBUTE_READONLY) != 0;
+  if (is == read_only) return {};
+  FILE_BASIC_INFO change{};  // a time of 0 is left as it is
+  change.FileAttributes = basic.FileAttributes ^ FILE_ATTRIBUTE_READONLY;
+  if (change.FileAttributes == 0) change.FileAttributes = FILE_ATTRIBUTE_NORMAL;
+  if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {
     return LastError("chmod");
   }
+  return {};
+}
+
+Error ReadAccess(HANDLE file, AccessList* list) {
+  Descriptor descriptor;
+  Error error = descriptor.Read(file, DACL_SECURITY_INFORMATION);
+  *list = descriptor.Take();
+  return error;
+}
+
+Error WriteAccess(HANDLE file, AccessList list) {
+  SECURITY_DESCRIPTOR_CONTROL control = 0;
+  DWORD revision = 0;
+  if (!GetSecurityDescriptorControl(list.data(), &control, &revision)) return LastError("chmod");
   // Else the system takes what was inherited for the file's own.
   if ((control & SE_DACL_AUTO_INHERITED) != 0) {
-    SetSecurityDescriptorControl(descriptor.get(), SE_DACL_AUTO_INHERIT_REQ,
-                                 SE_DACL_AUTO_INHERIT_REQ);
+    SetSecurityDescriptorControl(list.data(), SE_DACL_AUTO_INHERIT_REQ, SE_DACL_AUTO_INHERIT_REQ);
   }
   const bool is_protected = (control & SE_DACL_PROTECTED) != 0;
   const SECURITY_INFORMATION parts =
       DACL_SECURITY_INFORMATION |
       (is_protected ? PROTECTED_DACL_SECURITY_INFORMATION : UNPROTECTED_DACL_SECURITY_INFORMATION);
-  if (!SetKernelObjectSecurity(to, parts, descriptor.get())) return LastError("chmod");
+  if (!SetKernelObjectSecurity(file, parts, list.data())) return LastError("chmod");
   return {};
 }
 
 Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
   Handle old;
   Error error = OpenReplaced(from, READ_CONTROL | FILE_READ_ATTRIBUTES, &old);
-  if (error.ok()) error = CopyAccess(HandleOf(old), HandleOf(to));
+  if (error.ok()) error = CopyAccessControlList(old.get(), to);
   if (!error.ok()) return error;
   FILE_BASIC_INFO basic;
   if (!system_calls.get_file_information(HandleOf(old), FileBasicInfo, &basic, sizeof(basic))) {
@@ -271,7 +277,9 @@ Error KeepOwner(const ReplacedFile& from, NativeHandle to) {
 }
 
 Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
-  return CopyAccess(HandleOf(from), HandleOf(to));
+  AccessList list;
+  Error error = ReadAccess(HandleOf(from), &list);
+  return error.ok() ? WriteAccess(HandleOf(to), std::move(list)) : error;
 }
 
 // Streams and extended attributes are carried over by ReplaceFileW(): see PublishReplacing().

@@ -29,7 +29,7 @@ NTSTATUS Create(const Directory& directory, const std::string& name, ACCESS_MASK
 
 }  // namespace
 
-Error TemporaryName(std::string* name) {
+Error RandomName(const char* suffix, std::string* name) {
   uint8_t random[16];
   Error error = RandomBytes(random, sizeof(random));
   if (!error.ok()) return error;
@@ -39,23 +39,29 @@ Error TemporaryName(std::string* name) {
     name->push_back(kDigits[byte >> 4]);
     name->push_back(kDigits[byte & 15]);
   }
-  name->append(kTemporarySuffix);
+  name->append(suffix);
   return {};
 }
 
 Error SetDeleteOnClose(HANDLE file, bool value) {
   FILE_DISPOSITION_INFO info;
   info.DeleteFile = value ? TRUE : FALSE;
-  if (!system_calls.set_file_information(file, FileDispositionInfo, &info, sizeof(info))) {
-    return LastError("unlink");
-  }
-  return {};
+  const auto set = [&] {
+    return system_calls.set_file_information(file, FileDispositionInfo, &info, sizeof(info)) != 0;
+  };
+  if (set()) return {};
+  Error error = LastError("unlink");
+  // A read-only file cannot be marked, but a marked one can be made read-only.
+  if (error.system_code != ERROR_ACCESS_DENIED || !SetReadOnly(file, false).ok()) return error;
+  error = set() ? Error{} : LastError("unlink");
+  static_cast<void>(SetReadOnly(file, true));
+  return error;
 }
 
 Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
   *temporary = TemporaryFile{};
   std::string name;
-  Error error = TemporaryName(&name);
+  Error error = RandomName(kTemporarySuffix, &name);
   if (!error.ok()) return error;
   // Taking the old file's owner over needs one right more, which not everybody is given.
   NTSTATUS status = Create(directory, name, kTemporaryAccess | WRITE_OWNER, mode, &temporary->file);
@@ -89,8 +95,8 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
   *published = false;
   const HANDLE file = HandleOf(temporary->file);
   Error error = StampWriteTime(file);
+  if (error.ok()) error = SetDeleteOnClose(file, false);
   if (!error.ok()) return error;
-  static_cast<void>(SetDeleteOnClose(file, false));
   const NTSTATUS status = Rename(file, directory, name, kRenameInformation, 0);
   if (status >= 0) {
     temporary->name.clear();

@@ -23,7 +23,8 @@ inline Error LastError(const char* syscall) { return FromWin32(GetLastError(), s
 // What a file system says that does not know what it is asked for.
 inline bool IsUnknownRequest(DWORD code) {
   return code == ERROR_INVALID_PARAMETER || code == ERROR_INVALID_FUNCTION ||
-         code == ERROR_NOT_SUPPORTED || code == ERROR_CALL_NOT_IMPLEMENTED;
+         code == ERROR_NOT_SUPPORTED || code == ERROR_CALL_NOT_IMPLEMENTED ||
+         code == ERROR_INVALID_LEVEL;
 }
 
 // ---- Text: text.cc ----
@@ -63,8 +64,10 @@ Error ReparseTag(HANDLE file, DWORD* tag);
 
 Error DescribeFile(HANDLE file, FileStatus* status);
 
-// Opens a directory below another by one name. With `follow` a link leads on, else it is Refusal::kLink.
-Error OpenChildDirectory(HANDLE parent, const std::wstring& name, bool follow, Handle* handle);
+// Opens a directory below another by one name. With `follow` a link leads on, else it is Refusal::kLink. `*tag` is what the
+// name itself is, if it was asked for.
+Error OpenChildDirectory(HANDLE parent, const std::wstring& name, bool follow, Handle* handle,
+                         DWORD* tag = nullptr);
 Error DescribeDirectory(Handle handle, Directory* directory);
 
 // ---- Locks: lock_file.cc ----
@@ -92,12 +95,16 @@ inline bool IsPrivateMode(uint32_t mode) { return (mode & 077U) == 0; }
 int64_t OwnerOf(HANDLE file);
 // Whether others than the owner, us and those who may do everything are given one of the rights in `mask`.
 bool GrantsOthers(HANDLE file, ACCESS_MASK mask, int64_t owner);
-// Gives `to` the access list of `from`.
-Error CopyAccess(HANDLE from, HANDLE to);
+// An access list, as it was read.
+using AccessList = std::vector<char>;
+Error ReadAccess(HANDLE file, AccessList* list);
+Error WriteAccess(HANDLE file, AccessList list);
+Error SetReadOnly(HANDLE file, bool read_only);
 
 // ---- Names: temporary_file.cc, replace_file.cc ----
 
-Error TemporaryName(std::string* name);
+// What nobody else has thought of: kTemporaryPrefix, 32 hexadecimal digits and `suffix`.
+Error RandomName(const char* suffix, std::string* name);
 // NtSetInformationFile() for FileRenameInformation and FileRenameInformationEx.
 NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name, int kind,
                 ULONG flags);
