@@ -29,9 +29,10 @@ export function whyNoCrossCompiler() {
 
 /**
  * Builds the addon for gyp's `system` and zig's `target` as the file `output`, with the warnings of the build as errors,
- * and hands back the number of sources.
+ * and hands back the number of sources. `program`, if it is given, is built of the same objects and of its own `sources`,
+ * one of which has a main(), as the file `program.output`.
  */
-export async function crossCompile({ system, target, output }) {
+export async function crossCompile({ system, target, output, program }) {
   const { compile, link } = compilerFor(target);
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(path.join(cacheDirectory, 'objects-'));
@@ -39,17 +40,21 @@ export async function crossCompile({ system, target, output }) {
     const { sources, flags, libraries } = nativeTarget(system);
     const options = ['-O2', '-fPIC', ...flags, ...warnings, `-I${directory}`];
     const nodeApi = system === 'win' ? writeNodeApiImports(directory) : writeNodeApiStub(directory);
-    const jobs = [...sources, nodeApi].map((source, index) => ({
-      source,
-      object: path.join(directory, `${index}.o`),
-    }));
+    const toObject = (source, index) => ({ source, object: path.join(directory, `${index}.o`) });
+    const addon = [...sources, nodeApi];
+    const jobs = [...addon, ...(program?.sources ?? [])].map(toObject);
     await inParallel(jobs, ({ source, object }) => compile(...options, '-c', source, '-o', object));
     const objects = jobs.map(({ object }) => object);
     // In that directory: zig leaves an import library beside what it links for Windows.
-    const linked = path.join(directory, path.basename(output));
-    await link('-shared', ...linkFlags[system], ...objects, ...libraries, '-o', linked);
-    if (system === 'win') clearTimestamp(linked);
-    copyFileSync(linked, output);
+    const linkAs = async (file, ...args) => {
+      const linked = path.join(directory, path.basename(file));
+      await link(...args, ...libraries, '-o', linked);
+      if (system === 'win') clearTimestamp(linked);
+      mkdirSync(path.dirname(file), { recursive: true });
+      copyFileSync(linked, file);
+    };
+    await linkAs(output, '-shared', ...linkFlags[system], ...objects.slice(0, addon.length));
+    if (program !== undefined) await linkAs(program.output, ...objects);
     return sources.length;
   } finally {
     rmSync(directory, { recursive: true, force: true });

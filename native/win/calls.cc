@@ -11,6 +11,8 @@ Function FromNtdll(const char* name) {
   return reinterpret_cast<Function>(reinterpret_cast<void*>(address));
 }
 
+bool IsWine() { return FromNtdll<void*>("wine_get_version") != nullptr; }
+
 }  // namespace
 
 SystemCalls system_calls = {
@@ -28,7 +30,8 @@ SystemCalls system_calls = {
     FromNtdll<NtCreateFileFunction>("NtCreateFile"),
     FromNtdll<NtSetInformationFileFunction>("NtSetInformationFile"),
     FromNtdll<RtlNtStatusToDosErrorFunction>("RtlNtStatusToDosError"),
-    FromNtdll<void*>("wine_get_version") == nullptr,
+    !IsWine(),
+    !IsWine(),
 };
 
 }  // namespace holdfast

@@ -32,6 +32,8 @@ struct SystemCalls {
   RtlNtStatusToDosErrorFunction nt_status_to_dos_error;
   // Whether the kernel grants a lock that is waited for: not in Wine, which says so and never does.
   bool grants_pending_locks;
+  // Whether a file has the time at which it was made: in Wine that moves with every write.
+  bool keeps_creation_times;
 };
 
 extern SystemCalls system_calls;

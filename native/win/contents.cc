@@ -128,7 +128,8 @@ Error StampWriteTime(HANDLE file) {
 
 uint64_t BirthTime(NativeHandle file) {
   FILE_BASIC_INFO basic;
-  if (!system_calls.get_file_information(HandleOf(file), FileBasicInfo, &basic, sizeof(basic))) {
+  if (!system_calls.keeps_creation_times ||
+      !system_calls.get_file_information(HandleOf(file), FileBasicInfo, &basic, sizeof(basic))) {
     return 0;
   }
   return static_cast<uint64_t>(basic.CreationTime.QuadPart);

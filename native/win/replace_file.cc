@@ -176,10 +176,13 @@ class FileReplacement {
   }
 
   Error TakeBack(Error reason, Publication* publication) {
-    TemporaryFile old;
-    old.name = backup_;
-    const bool back = ReopenTemporary(directory_, &old).ok() &&
-                      Rename(HandleOf(old.file), directory_, name_, kRenameInformation, 0) >= 0;
+    OpenRequest request;
+    request.parent = HandleOf(directory_.handle);
+    request.name = ToWide(backup_);
+    request.access = DELETE;  // and no more: somebody may have it open and share no more
+    Handle old;
+    const bool back = Open(request, &old) >= 0 &&
+                      Rename(HandleOf(old), directory_, name_, kRenameInformation, 0) >= 0;
     publication->target_lost = !back;
     reason.transient = back;
     return reason;
