@@ -174,10 +174,10 @@ struct TemporaryFile {
   bool stays_locked = false;
 };
 
-// Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It has
-// no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32 hexadecimal
-// digits, and its kernel lock is held from before it has a byte of contents until the handle is closed: one whose lock is
-// free belongs to nobody. A port that has made one with a name calls RemoveLeftovers() (leftovers.h).
+// Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It
+// has no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32
+// hexadecimal digits, and its kernel lock is held from before it has a byte of contents until it is published or closed:
+// one whose lock is free belongs to nobody. A port that has made one with a name calls RemoveLeftovers() (leftovers.h).
 Error CreateTemporary(const Directory& directory, uint32_t mode, TemporaryFile* temporary);
 
 // Gives the file the name `name`, unless something has it: `*published` tells. The file is never seen under more than

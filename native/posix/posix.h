@@ -36,8 +36,8 @@ Error DescribeDirectory(Handle handle, Directory* directory);
 // A handle to list or flush the directory by: its own is for searching only.
 Error OpenForReading(const Directory& directory, Handle* handle);
 
-// Opens each component of `path` in turn, from `start` on, refusing links and, if it must stay beneath, "..": for systems that
-// have no flag for it.
+// Opens each component of `path` in turn, from `start` on, refusing links and, if it must stay beneath, "..": for
+// systems that have no flag for it.
 enum class WalkPolicy : uint8_t { kAnywhere, kBeneath };
 Error WalkToDirectory(Handle start, const std::string& path, WalkPolicy policy, Handle* result);
 Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,

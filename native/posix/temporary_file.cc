@@ -43,8 +43,8 @@ Error TemporaryName(std::string* name) {
   return {};
 }
 
-// Shows others that the file is not left behind. Nobody has had the time to lock it before; and where locks do not work at
-// all, nobody takes a free one for a sign of death.
+// Shows others that the file is not left behind. Nobody has had the time to lock it before; and where locks do not work
+// at all, nobody takes a free one for a sign of death.
 void LockAsOwner(NativeHandle file) {
   bool granted = false;
   static_cast<void>(TryLock(file, LockMode::kExclusive, &granted));
