@@ -197,11 +197,18 @@ struct Publication {
   bool target_lost = false;
 };
 
+struct PublishOptions {
+  // What else hangs on the old file is to be the new one's, and no rename does that for the system.
+  bool keep_streams = false;
+  // Also in two steps, between which the name leads nowhere, if somebody has the old file open. Most let go of it soon.
+  bool in_two_steps = false;
+};
+
 // Puts the file in the place of whatever file has the name `name`, if any, at one instant where the system can.
-// `keep_streams`: what else hangs on the old file is to be the new one's, and no rename does that for the system.
 // Error::transient tells that another try may succeed.
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name, bool keep_streams, Publication* publication);
+                       const std::string& name, const PublishOptions& options,
+                       Publication* publication);
 
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);

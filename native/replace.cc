@@ -15,6 +15,8 @@ constexpr size_t kPiece = 512 * 1024;
 constexpr uint32_t kPermissions = 0777;
 constexpr uint32_t kSetId = 06000;
 constexpr uint32_t kPrivate = 0600;
+// So many times a replace that is seen as one is tried before one that may be seen half done.
+constexpr int kPatientTries = 5;
 
 // What rename(2) says where the file is in use, mounted or in a directory that may not be changed, but could be written.
 bool IsInTheWay(const Error& error) {
@@ -254,8 +256,10 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
     error = PublishNew(directory_, &temporary_, name_, &published);
     if (error.ok() && !published) error = Error::FromSystem(EEXIST, "link");
   } else {
-    error =
-        PublishReplacing(directory_, &temporary_, name_, request_.keep_attributes, &publication);
+    PublishOptions options;
+    options.keep_streams = request_.keep_attributes;
+    options.in_two_steps = last_try || ++tries_ > kPatientTries;
+    error = PublishReplacing(directory_, &temporary_, name_, options, &publication);
   }
   if (!error.ok()) {
     const bool wait = publication.target_lost || (error.transient && !last_try);

@@ -113,6 +113,7 @@ class Replacement {
   TemporaryFile temporary_;
   uint64_t written_ = 0;
   bool complete_ = false;
+  int tries_ = 0;       // to publish
   ReplaceResult kept_;  // the part of the result that Complete() knows
 };
 

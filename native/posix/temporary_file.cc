@@ -195,7 +195,8 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name, bool /*keep_streams*/, Publication* publication) {
+                       const std::string& name, const PublishOptions& /*options*/,
+                       Publication* publication) {
   const int parent = DescriptorOf(directory);
   *publication = Publication{};
   if (temporary->name.empty()) {

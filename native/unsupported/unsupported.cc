@@ -35,7 +35,8 @@ Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsup
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
-Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, bool, Publication*) {
+Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, const PublishOptions&,
+                       Publication*) {
   return Unsupported();
 }
 void DiscardTemporary(const Directory&, TemporaryFile*) {}

@@ -93,6 +93,11 @@ Error FullPath(const Directory& directory, std::wstring* path) {
   return {};
 }
 
+bool Exists(const Directory& directory, const std::string& name) {
+  FileStatus status;
+  return InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular;
+}
+
 // What the old file is called until the new one is in its place. It is no temporary file: for a moment, which a kill can
 // make a long one, it is all there is.
 constexpr char kBackupSuffix[] = ".old";
@@ -181,11 +186,18 @@ class FileReplacement {
     request.name = ToWide(backup_);
     request.access = DELETE;  // and no more: somebody may have it open and share no more
     Handle old;
-    const bool back = Open(request, &old) >= 0 &&
-                      Rename(HandleOf(old), directory_, name_, kRenameInformation, 0) >= 0;
-    publication->target_lost = !back;
-    reason.transient = back;
+    reason.transient = Open(request, &old) >= 0 &&
+                       (Rename(HandleOf(old), directory_, name_, kRenameInformation, 0) >= 0 ||
+                        IsSuperseded(HandleOf(old)));
+    publication->target_lost = !reason.transient;
     return reason;
+  }
+
+  // Whether somebody else has replaced the file meanwhile, as they could have the moment before. Then nobody misses the
+  // old one.
+  bool IsSuperseded(HANDLE old) const {
+    return temporary_->file.valid() && Exists(directory_, name_) &&
+           SetDeleteOnClose(old, true).ok();
   }
 
   void RemoveBackup() const {
@@ -203,14 +215,9 @@ class FileReplacement {
   AccessList old_access_;
 };
 
-bool Exists(const Directory& directory, const std::string& name) {
-  FileStatus status;
-  return InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular;
-}
-
 Error Publish(const Directory& directory, TemporaryFile* temporary, const std::string& name,
-              bool keep_streams, Publication* publication) {
-  if (keep_streams && Exists(directory, name)) {
+              const PublishOptions& options, Publication* publication) {
+  if (options.keep_streams && Exists(directory, name)) {
     return FileReplacement(directory, temporary, name).Run(publication);
   }
   const NTSTATUS status = RenameOver(HandleOf(temporary->file), directory, name);
@@ -222,7 +229,7 @@ Error Publish(const Directory& directory, TemporaryFile* temporary, const std::s
   if (status != kAccessDenied && !error.transient) return error;
   const Obstacle obstacle = FindObstacle(directory, name);
   error.transient = obstacle != Obstacle::kPermission;
-  if (obstacle != Obstacle::kSharedHandle) return error;
+  if (obstacle != Obstacle::kSharedHandle || !options.in_two_steps) return error;
   Error second = FileReplacement(directory, temporary, name).Run(publication);
   // The first error is the one that tells what is the matter.
   return second.ok() || publication->target_lost ? second : error;
@@ -253,7 +260,8 @@ NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name
 }
 
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
-                       const std::string& name, bool keep_streams, Publication* publication) {
+                       const std::string& name, const PublishOptions& options,
+                       Publication* publication) {
   publication->method = ReplaceMethod::kRename;
   Error error;
   // A try before this one may have had to close the file, and not been let in again.
@@ -261,7 +269,7 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
   if (error.ok()) error = StampWriteTime(HandleOf(temporary->file));
   if (error.ok()) error = SetDeleteOnClose(HandleOf(temporary->file), false);
   if (!error.ok()) return error;
-  error = Publish(directory, temporary, name, keep_streams, publication);
+  error = Publish(directory, temporary, name, options, publication);
   // A kill while the next try is waited for leaves nothing.
   if (!error.ok() && temporary->file.valid()) {
     static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));

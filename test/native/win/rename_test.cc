@@ -48,8 +48,7 @@ Published PublishOver(const Directory& directory, const std::string& text) {
   Published published;
   CHECK(CreateTemporary(directory, 0600, &temporary).ok());
   CHECK(WriteAt(temporary.file.get(), 0, text.data(), text.size()).ok());
-  published.error =
-      PublishReplacing(directory, &temporary, "target", false, &published.publication);
+  published.error = PublishReplacing(directory, &temporary, "target", {}, &published.publication);
   FILE_STANDARD_INFO info;
   CHECK(real_calls.get_file_information(HandleOf(temporary.file), FileStandardInfo, &info,
                                         sizeof(info)));

@@ -264,18 +264,21 @@ TEST_CASE("ReplaceFileW 1177: the only copy of the old contents is not taken for
 }
 
 TEST_CASE(
-    "ReplaceFileW 1177, and somebody else has made the target: theirs stays, and the old "
-    "contents") {
+    "ReplaceFileW 1177, and somebody else has replaced the target: theirs stays, and is replaced "
+    "by the next try") {
   WriteText("target", "old contents");
   OnReplaceFile(ERROR_UNABLE_TO_MOVE_REPLACEMENT_2,
                 [](const Paths&) { WriteText("target", "somebody else's"); });
-  const Replaced replaced = Replace(KeepingStreams());
-  CHECK_EQUAL(replaced.failure.error.system_code, ERROR_UNABLE_TO_MOVE_REPLACEMENT_2);
-  CHECK_EQUAL(replaced.failure.target_state, TargetState::kUnknown);
-  CHECK(!replaced.failure.transient());
-  CHECK_EQUAL(ReadText("target"), "somebody else's");
-  CHECK_EQUAL(ReadText(BackupName()), "old contents");
-  CHECK_EQUAL(Names().size(), 2U);
+  ReplaceTry attempt = KeepingStreams();
+  attempt.tries = 2;
+  attempt.between_tries = [] {
+    CHECK_EQUAL(ReadText("target"), "somebody else's");
+    system_calls.replace_file = real_calls.replace_file;
+  };
+  const Replaced replaced = Replace(attempt);
+  CHECK(replaced.failure.ok());
+  CHECK_EQUAL(ReadText("target"), "new contents");
+  CHECK(Names() == std::set<std::string>{"target"});
 }
 
 TEST_CASE(
