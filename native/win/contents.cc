@@ -117,7 +117,13 @@ Error FlushDirectory(const Directory& directory) {
 Error StampWriteTime(HANDLE file) {
   FILETIME now;
   GetSystemTimePreciseAsFileTime(&now);
-  FILE_BASIC_INFO change{};  // attributes and times of 0 are left as they are
+  FILE_BASIC_INFO basic;
+  if (!system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
+    return LastError("fstat");
+  }
+  FILE_BASIC_INFO change{};  // a time of 0 is left as it is
+  // So are attributes of 0, but not in Wine, which takes them for none.
+  change.FileAttributes = basic.FileAttributes;
   change.LastWriteTime.LowPart = now.dwLowDateTime;
   change.LastWriteTime.HighPart = static_cast<LONG>(now.dwHighDateTime);
   if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {

@@ -114,9 +114,16 @@ class FileReplacement {
     Error error = FullPath(directory_, &path);
     if (error.ok()) error = RandomName(kBackupSuffix, &backup_);
     if (error.ok()) error = PassAccessOn();
-    if (error.ok()) error = Replace(path, publication);
     if (!error.ok()) {
       TakeAccessBack();
+      return error;
+    }
+    error = Replace(path, publication);
+    if (!error.ok()) {
+      TakeAccessBack();
+      if (error.number == EPERM || error.number == ENOENT) {
+        error.transient = FindObstacle(directory_, name_) != Obstacle::kPermission;
+      }
       return error;
     }
     publication->method = ReplaceMethod::kReplaceFile;
@@ -162,9 +169,7 @@ class FileReplacement {
       return PutInPlace(error, publication);
     }
     // 1175 and 1176, with a backup name, and all others leave both files under their names.
-    error.transient =
-        error.number == EBUSY || ((error.number == EPERM || error.number == ENOENT) &&
-                                  FindObstacle(directory_, name_) != Obstacle::kPermission);
+    error.transient = error.number == EBUSY;
     static_cast<void>(ReopenTemporary(directory_, temporary_));
     return error;
   }

@@ -84,7 +84,8 @@ Error ReopenTemporary(const Directory& directory, TemporaryFile* temporary) {
   OpenRequest request;
   request.parent = HandleOf(directory.handle);
   request.name = ToWide(temporary->name);
-  request.access = kTemporaryAccess;
+  // Its contents are whole, and by now it may be read-only.
+  request.access = FILE_GENERIC_READ | FILE_WRITE_ATTRIBUTES | DELETE | READ_CONTROL | WRITE_DAC;
   request.overlapped = true;
   const NTSTATUS status = Open(request, &temporary->file);
   return status < 0 ? FromStatus(status, "open") : Error{};

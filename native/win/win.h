@@ -116,7 +116,7 @@ constexpr ULONG kRenamePosix = 2;
 Error SetDeleteOnClose(HANDLE file, bool value);
 // Closing a file that was written to moves its time once more, unless it was set; what identifies the file must not move.
 Error StampWriteTime(HANDLE file);
-// Opens a temporary file again that was closed.
+// Opens a temporary file again that was written and closed, for all but writing.
 Error ReopenTemporary(const Directory& directory, TemporaryFile* temporary);
 
 }  // namespace holdfast

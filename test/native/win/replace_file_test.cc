@@ -310,6 +310,24 @@ TEST_CASE("ReplaceFileW: a target that may not be given another access list is n
   CheckOldStays(replaced);
 }
 
+TEST_CASE("ReplaceFileW: a new file that may not be written any more can be opened again") {
+  WriteText("target", "old contents");
+  bool closed = false;
+  OnOpen([&](const NtOpen& open) {
+    const bool writing = (open.access & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0;
+    return closed && writing && !IsBackup(open.name) ? kStatusAccessDenied : 0;
+  });
+  OnReplaceFile(ERROR_UNABLE_TO_REMOVE_REPLACED, [&](const Paths&) { closed = true; });
+  ReplaceTry attempt = KeepingStreams();
+  attempt.tries = 2;
+  attempt.between_tries = [] { system_calls.replace_file = real_calls.replace_file; };
+  const Replaced replaced = Replace(attempt);
+  CHECK_EQUAL(replaced.failure.error.number, 0);
+  CHECK_EQUAL(replaced.result.version.size, 12);
+  CHECK_EQUAL(ReadText("target"), "new contents");
+  CHECK(Names() == std::set<std::string>{"target"});
+}
+
 bool IsPrivateName(const std::string& name) {
   Handle file;
   FileStatus status;
