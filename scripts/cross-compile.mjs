@@ -1,7 +1,7 @@
 // Compiles and links the addon for systems that this machine does not run. The compiler is zig's clang, which brings the
 // headers and C libraries of every system along, so that nothing has to be installed.
 import { execFile } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -52,6 +52,8 @@ export async function crossCompile({ system, target, output, program }) {
       if (system === 'win') clearTimestamp(linked);
       mkdirSync(path.dirname(file), { recursive: true });
       copyFileSync(linked, file);
+      // No program of this machine: a shell would take it for a script.
+      if (system === 'win') chmodSync(file, 0o644);
     };
     await linkAs(output, '-shared', ...linkFlags[system], ...objects.slice(0, addon.length));
     if (program !== undefined) await linkAs(program.output, ...objects);

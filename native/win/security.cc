@@ -121,7 +121,11 @@ Error OpenReplaced(const ReplacedFile& from, ACCESS_MASK access, Handle* file) {
   request.name = ToWide(from.name);
   request.access = access;
   const NTSTATUS status = Open(request, file);
-  return status < 0 ? FromStatus(status, "open") : Error{};
+  if (status >= 0) return {};
+  Error error = FromStatus(status, "open");
+  // It was there a moment ago: somebody is replacing it in two steps, or has removed it.
+  if (IsAbsent(status)) error.transient = true;
+  return error;
 }
 
 }  // namespace

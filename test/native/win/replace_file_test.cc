@@ -298,6 +298,26 @@ TEST_CASE(
   CHECK_EQUAL(ReadText("target"), "old contents");
 }
 
+TEST_CASE(
+    "ReplaceFileW: what is to be kept of a target that is just being replaced can be had by the "
+    "next try") {
+  WriteText("target", "old contents");
+  bool away = true;
+  OnOpen([&](const NtOpen& open) {
+    return away && open.name == "target" && (open.access & READ_CONTROL) != 0 ? kStatusNameNotFound
+                                                                              : 0;
+  });
+  ReplaceTry attempt = KeepingStreams();
+  attempt.change = [](ReplaceRequest* request) { request->keep_mode = true; };
+  const Replaced failed = Replace(attempt);
+  CHECK_EQUAL(failed.failure.error.number, ENOENT);
+  CHECK(failed.failure.transient());
+  attempt.tries = 2;
+  attempt.between_tries = [&] { away = false; };
+  CHECK_EQUAL(Replace(attempt).failure.error.number, 0);
+  CHECK_EQUAL(ReadText("target"), "new contents");
+}
+
 TEST_CASE("ReplaceFileW: a target that may not be given another access list is not handed to it") {
   WriteText("target", "old contents");
   OnReplaceFile(ERROR_GEN_FAILURE, [](const Paths&) { CHECK(false); });
