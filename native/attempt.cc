@@ -21,8 +21,7 @@ Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous) {
 }
 
 Attempt Busy(LockFile file) {
-  DecodedRecord holder;
-  if (ReadHolder(file.file.get(), &holder).ok() && holder.state == RecordState::kForeign) {
+  if (ReadHolder(file.file.get(), &file.found).ok() && file.found.state == RecordState::kForeign) {
     return Attempt::Failure(
         Error::Refused(Refusal::kForeignContent, EINVAL, "read", file.location.path));
   }

@@ -45,6 +45,8 @@ struct LockFile {
   // As they were asked for, for the file beside this one that guards its record.
   uint32_t file_mode = 0600;
   bool trust_any_owner = false;
+  // What the record said when the lock was found taken.
+  DecodedRecord found;
 };
 
 // A lock that is ours.

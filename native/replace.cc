@@ -15,8 +15,8 @@ constexpr size_t kPiece = 512 * 1024;
 constexpr uint32_t kPermissions = 0777;
 constexpr uint32_t kSetId = 06000;
 constexpr uint32_t kPrivate = 0600;
-// So many times a replace that is seen as one is tried before one that may be seen half done.
-constexpr int kPatientTries = 5;
+// So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
+constexpr int kPatientTries = 10;
 
 // What rename(2) says where the file is in use, mounted or in a directory that may not be changed, but could be written.
 bool IsInTheWay(const Error& error) {

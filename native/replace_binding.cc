@@ -18,23 +18,26 @@ using Napi::Value;
 // The steps that one call makes, as src/native.ts sets them.
 enum StepFlag : uint32_t { kBegin = 1, kWrite = 2, kCommit = 4, kLastTry = 8 };
 
+// In a thread that is being terminated no property can be read: the value is empty then, and has no type.
 std::string StringOf(const Napi::Object& options, const char* name) {
   const Value value = options.Get(name);
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
 
 bool FlagOf(const Napi::Object& options, const char* name) {
-  return options.Get(name).ToBoolean().Value();
+  const Value value = options.Get(name);
+  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
-uint32_t NumberOf(const Napi::Object& options, const char* name) {
+int64_t NumberOf(const Napi::Object& options, const char* name) {
   const Value value = options.Get(name);
-  return value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 0;
+  return value.IsNumber() ? value.As<Napi::Number>().Int64Value() : 0;
 }
 
 std::optional<uint32_t> OptionalNumberOf(const Napi::Object& options, const char* name) {
-  if (!options.Get(name).IsNumber()) return std::nullopt;
-  return NumberOf(options, name);
+  const Value value = options.Get(name);
+  if (!value.IsNumber()) return std::nullopt;
+  return value.As<Napi::Number>().Uint32Value();
 }
 
 ParentPolicy ParentsOf(const Napi::Object& options) {
@@ -61,8 +64,9 @@ ReplaceRequest RequestOf(const Napi::Object& options) {
   request.directory_mode = OptionalNumberOf(options, "dirMode");
   request.require_directory_mode = OptionalNumberOf(options, "requireDirMode");
   request.tighten_directory = OptionalNumberOf(options, "tightenDir");
-  if (options.Get("expected").IsString()) {
-    request.expected = VersionOfText(StringOf(options, "expected"));
+  const Value expected = options.Get("expected");
+  if (expected.IsString()) {
+    request.expected = VersionOfText(expected.As<Napi::String>().Utf8Value());
   }
   return request;
 }
@@ -228,8 +232,7 @@ Reading ReadingOf(const CallbackInfo& info) {
   Reading reading;
   reading.request.path = StringOf(options, "path");
   reading.request.parents = ParentsOf(options);
-  reading.request.max_bytes =
-      static_cast<uint64_t>(options.Get("maxBytes").As<Napi::Number>().Int64Value());
+  reading.request.max_bytes = static_cast<uint64_t>(NumberOf(options, "maxBytes"));
   reading.request.journal_directory = StringOf(options, "journalDir");
   return reading;
 }

@@ -22,7 +22,8 @@ Wait::Wait(LockFile file, std::function<void()> on_done)
     : file_(std::move(file)),
       kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system)),
       on_done_(std::move(on_done)),
-      polling_(kernel_wait_ == nullptr) {}
+      polling_(kernel_wait_ == nullptr),
+      last_seen_(file_.found) {}
 
 void Wait::Run() {
   if (kernel_wait_ == nullptr) {

@@ -19,9 +19,11 @@ export class Reader {
 
   async #loop(file: string): Promise<void> {
     while (!this.#stopped) {
-      const text = await readFile(file, 'utf8');
-      this.reads++;
-      if (!isWhole(text)) this.tornReads++;
+      const text = await readFile(file, 'utf8').catch(whyNot);
+      if (text !== null) {
+        this.reads++;
+        if (!isWhole(text)) this.tornReads++;
+      }
       await sleep(1);
     }
   }
@@ -31,6 +33,15 @@ export class Reader {
     this.#stopped = true;
     return this.#ended;
   }
+}
+
+/**
+ * Null for a name that leads nowhere at this moment, which it does only where Windows cannot rename over a file that
+ * somebody has open: an old file system, or Wine.
+ */
+function whyNot(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT' && process.platform === 'win32') return null;
+  throw error;
 }
 
 function isWhole(text: string): boolean {
