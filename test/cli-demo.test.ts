@@ -172,10 +172,12 @@ test('a file with another name is refused, and both are left alone', async () =>
 
 describe('what it prints', () => {
   test('where there is no terminal: plain lines, about one a second, and no control characters', async () => {
-    const result = await holdfast(['demo', '--processes', '2', '--rounds', '600']);
+    // Where a reader keeps a file from being replaced, there are fewer of them to a second.
+    const rounds = has('renameOverOpenFiles') ? '600' : '100';
+    const result = await holdfast(['demo', '--processes', '2', '--rounds', rounds]);
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(result.stdout.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
-    const progress = result.stdout.match(/^\[[#.]+\] [\d,]+ of 1,200 increments, .*$/gm) ?? [];
+    const progress = result.stdout.match(/^\[[#.]+\] [\d,]+ of (?:1,)?200 increments, .*$/gm) ?? [];
     const [, amount = '', unit] = /elapsed +([\d.]+) (m?s)/.exec(result.stdout) ?? [];
     const seconds = unit === 's' ? Number(amount) : 0;
     expect(progress.length).toBeLessThanOrEqual(seconds);

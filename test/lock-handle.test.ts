@@ -1,10 +1,11 @@
-import { readFile, readdir, rename, unlink } from 'node:fs/promises';
+import { readFile, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { lock, lockSync, tryLock, tryLockSync } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { runNode } from './helpers/child.js';
 import { projectDirectory } from './helpers/paths.js';
+import { takeAway } from './helpers/taken-away.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 test('a handle tells what it holds, before and after release', () =>
@@ -64,7 +65,7 @@ test('the token grows with every exclusive grant, also when the lock file was re
       const held = round % 2 === 0 ? await lock(target) : lockSync(target);
       expect(held.token).toBeGreaterThan(last);
       last = held.token ?? 0;
-      if (round % 5 === 4) await unlink(held.lockPath);
+      if (round % 5 === 4) takeAway(held.lockPath);
       await held.release();
     }
   }));
@@ -99,7 +100,7 @@ test.each(['removed', 'replaced'] as const)('a lock whose file was %s is lost', 
     const target = path.join(directory, 'data');
     const held = await lock(target);
     held.verify();
-    if (how === 'removed') await unlink(held.lockPath);
+    if (how === 'removed') takeAway(held.lockPath);
     else await rename(held.lockPath, path.join(directory, 'elsewhere'));
     const { signal } = held;
     expect(() => {
@@ -119,7 +120,7 @@ test('the signal of a lock aborts by itself when the lock file is removed', () =
         resolve(held.signal.reason);
       });
     });
-    await unlink(held.lockPath);
+    takeAway(held.lockPath);
     expect(await aborted).toMatchObject({ code: 'ECOMPROMISED' });
     expect(held.lost).toBe(true);
     await held.release();

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { renameSync, unlinkSync } from 'node:fs';
-import { mkdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import {
@@ -21,23 +21,25 @@ import { withLockAgents } from './helpers/lock-agent.js';
 import { mustBlock } from './helpers/must-block.js';
 import { kernelWaiters, until } from './helpers/process-figures.js';
 import { ms, printFigure } from './helpers/scale.js';
+import { takeAway } from './helpers/taken-away.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 /** What an outsider may do to a lock file. */
-const acts: [string, (lockPath: string) => Promise<void>][] = [
-  ['removed', unlink],
+const acts: (readonly [string, (lockPath: string) => Promise<void>])[] = [
+  ...(has('unlinkOpenFiles') ? [['removed', (lockPath: string) => rm(lockPath)] as const] : []),
   ['renamed', (lockPath) => rename(lockPath, `${lockPath}.away`)],
   [
     'replaced by another file',
     async (lockPath) => {
       await writeFile(`${lockPath}.new`, '', { mode: 0o600 });
+      if (!has('renameOverOpenFiles')) takeAway(lockPath);
       await rename(`${lockPath}.new`, lockPath);
     },
   ],
   [
     'replaced by a directory',
     async (lockPath) => {
-      await unlink(lockPath);
+      takeAway(lockPath);
       await mkdir(lockPath);
     },
   ],
@@ -104,7 +106,7 @@ describe.each(acts)('a lock whose file was %s', (_what, act) => {
 
       const removal = () =>
         withLockSync(target, () => {
-          unlinkSync(lockPath);
+          takeAway(lockPath);
           return 'done';
         });
       expect(removal).toThrow(expect.objectContaining(compromised(lockPath)) as Error);
@@ -142,7 +144,7 @@ test('a lost lock aborts its signal within a few seconds, with the error as the 
 test('releasing a lost lock touches neither the new lock file nor its holder', () =>
   withTarget(async (target) => {
     const lost = await lock(target);
-    await unlink(lost.lockPath);
+    takeAway(lost.lockPath);
     const next = await lock(target);
     expect(next.token).toBeGreaterThan(lost.token ?? 0);
     const before = await stat(next.lockPath, { bigint: true });
@@ -223,7 +225,7 @@ describe.runIf(has('proc'))('those who wait on a lock file that was taken away',
         const old = await holder.lock(target);
         const waits = [waiter.lock(target), waiter.lock(target, { shared: true })];
         await until(() => kernelWaiters(old.lockPath) === 1, 'the wait to reach the kernel');
-        await unlink(old.lockPath);
+        takeAway(old.lockPath);
         const fresh = await other.lock(target);
         await until(() => kernelWaiters(fresh.lockPath) === 1, 'the wait to move to the new file');
         // The old one's release is of no use to anybody now.

@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { withChildren } from './helpers/child.js';
+import { makeOld } from './helpers/leftovers.js';
 import { expectFile, leftBehind, makeFile, replaceWays } from './helpers/replaced-file.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
@@ -39,6 +40,7 @@ test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
           expect(await readFile(target, 'utf8')).toMatch(/^x{100000,}$/);
         }
       });
+      makeOld(directory);
       await replaceFile(target, 'whole');
       await expectFile(target, { contents: 'whole' });
       expect(await readdir(directory)).toEqual(['data']);

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { lock, replaceFile, withLock } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { forms, old, withFile } from './helpers/expected-file.js';
+import { takeAway } from './helpers/taken-away.js';
 
 describe.each(forms)('lock of %s', (_form, replace) => {
   test('a lock that is held lets the replace pass', async () => {
@@ -20,7 +20,7 @@ describe.each(forms)('lock of %s', (_form, replace) => {
   test.each(['lost', 'released'])('a lock that is %s stops it', async (how) => {
     await withFile(async (file, directory) => {
       const held = await lock(file);
-      if (how === 'lost') await rm(path.join(directory, '.file.lock'));
+      if (how === 'lost') takeAway(path.join(directory, '.file.lock'));
       else await held.release();
       await expect((async () => replace(file, 'new', { lock: held }))()).rejects.toMatchObject({
         name: 'HoldfastError',
@@ -46,9 +46,9 @@ describe.each(forms)('lock of %s', (_form, replace) => {
 test('a lock that is lost while a stream is written stops the replace', async () => {
   await withFile(async (file, directory) => {
     const held = await lock(file);
-    async function* stealing(): AsyncGenerator<string> {
+    function* stealing(): Generator<string> {
       yield 'new';
-      await rm(path.join(directory, '.file.lock'));
+      takeAway(path.join(directory, '.file.lock'));
     }
     await expect(replaceFile(file, stealing(), { lock: held })).rejects.toMatchObject({
       code: 'ECOMPROMISED',

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { linkSync, readFileSync, rmSync } from 'node:fs';
+import { linkSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { updateFile } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import { takeAway } from './helpers/taken-away.js';
 import { stateOf, withFile } from './helpers/updated-file.js';
 
 describe('calls at the same time', () => {
@@ -138,7 +139,7 @@ describe('calls at the same time', () => {
       const outcomes = await Promise.allSettled([
         updateFile(file, () => 'a'),
         updateFile(file, () => {
-          rmSync(path.join(directory, '.file.lock'));
+          takeAway(path.join(directory, '.file.lock'));
           return 'b';
         }),
       ]);

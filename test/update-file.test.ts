@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { chmod, symlink } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -6,6 +6,7 @@ import { HoldfastError, lock, updateFileSync } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
+import { takeAway } from './helpers/taken-away.js';
 import { stateOf, updateForms, withFile } from './helpers/updated-file.js';
 
 describe.each(updateForms)('%s', (form, update) => {
@@ -73,7 +74,7 @@ describe.each(updateForms)('%s', (form, update) => {
       const before = stateOf(file);
       for (const returned of ['new', undefined]) {
         const error: unknown = await update(file, () => {
-          rmSync(path.join(directory, '.file.lock'));
+          takeAway(path.join(directory, '.file.lock'));
           return returned;
         }).catch((reason: unknown) => reason);
         // With nothing to commit the synchronous form has nothing to protect.

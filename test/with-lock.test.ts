@@ -1,10 +1,10 @@
-import { existsSync, unlinkSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { HoldfastError, tryLock, tryLockSync, withLock, withLockSync } from 'holdfast';
 import type { FileLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
+import { takeAway } from './helpers/taken-away.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 async function expectFree(target: string): Promise<void> {
@@ -76,14 +76,14 @@ test('withLockSync refuses a function that returns a promise, and releases the l
 test('a lock that was lost meanwhile makes withLock reject, whatever the function returned', () =>
   withTemporaryDirectory(async (directory) => {
     const target = path.join(directory, 'data');
-    const outcome = withLock(target, async (lock) => {
-      await unlink(lock.lockPath);
+    const outcome = withLock(target, (lock) => {
+      takeAway(lock.lockPath);
       return 'looks fine';
     });
     await expect(outcome).rejects.toMatchObject({ name: 'HoldfastError', code: 'ECOMPROMISED' });
     const lost = (): unknown =>
       withLockSync(target, (lock) => {
-        unlinkSync(lock.lockPath);
+        takeAway(lock.lockPath);
       });
     expect(lost).toThrow(HoldfastError);
     await expectFree(target);

@@ -1,14 +1,18 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -81,6 +85,22 @@ const probes = {
         }
       }),
     ),
+
+  /** A file that somebody has open loses its name when that is removed, and not later. */
+  unlinkOpenFiles: () =>
+    withOpenFile((file) => {
+      unlinkSync(file);
+      return existsSync(file) ? 'the name stays until the file is closed' : null;
+    }),
+
+  /** A file can be renamed over one that somebody has open. */
+  renameOverOpenFiles: () =>
+    withOpenFile((file) => {
+      writeFileSync(`${file}-new`, '');
+      return attempt(() => {
+        renameSync(`${file}-new`, file);
+      });
+    }),
 
   /** FIFOs can be made. */
   fifos: () =>
@@ -266,6 +286,18 @@ function whyNot(
   if (result.status === 0) return null;
   const output = `${result.stderr}${result.stdout}`.trim();
   return `${command} ended with ${String(result.status ?? result.signal)}: ${output}`;
+}
+
+function withOpenFile(use: (file: string) => string | null): string | null {
+  return inTemporaryDirectory((directory) => {
+    const file = path.join(directory, 'file');
+    const descriptor = openSync(file, 'w');
+    try {
+      return use(file);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
 }
 
 function inTemporaryDirectory(use: (directory: string) => string | null): string | null {
