@@ -152,7 +152,7 @@ describe.each(forms)('%s', (name, call, form) => {
         name: 'Error',
         message: `ENOENT: no such file or directory, open '${parent}'`,
         code: 'ENOENT',
-        errno: -2,
+        errno: errnoOf('ENOENT'),
         syscall: 'open',
         path: parent,
       });

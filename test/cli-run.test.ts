@@ -11,6 +11,7 @@ import { withChildren } from './helpers/child.js';
 import { commandFile, holdfast } from './helpers/command-line.js';
 import { mustBlock } from './helpers/must-block.js';
 import { isFree, node, startHolding, withTarget } from './helpers/holding-run.js';
+import { takeAway } from './helpers/taken-away.js';
 
 describe('the exit code', () => {
   test.each([0, 1, 3, 255])('is that of the command: %d', async (code) => {
@@ -148,7 +149,7 @@ describe('errors', () => {
     await withTarget(async (target, directory) => {
       await withChildren(async (children) => {
         const { child } = await startHolding(children, [target]);
-        await rm(path.join(directory, '.target.lock'));
+        takeAway(path.join(directory, '.target.lock'));
         child.process.stdin?.write('5');
         expect(await child.waitForExit()).toEqual({ code: 5, signal: null });
         expect(child.stderr).toContain(`${target} was not protected until the end`);

@@ -2,6 +2,7 @@ import path from 'node:path';
 
 import { expect, test } from 'vitest';
 
+import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
@@ -65,7 +66,7 @@ function enteredTooLate(entries: readonly Entry[], acts: readonly Act[]): Entry[
   return found;
 }
 
-test(
+test.runIf(has('unlinkOpenFiles', 'renameOverOpenFiles'))(
   'while an outsider removes, renames and replaces the lock file, nobody enters on one that was taken away, and no two are verified at once',
   () =>
     withTemporaryDirectory((directory) =>
