@@ -1,6 +1,8 @@
 // Everything is opened by NtCreateFile() relative to the handle of its directory, so that a directory that is renamed or
 // replaced on the way cannot redirect what follows; and without following a reparse point, which is then looked at on
 // the handle.
+#include <algorithm>
+
 #include "win.h"
 
 namespace holdfast {
@@ -26,6 +28,19 @@ constexpr DWORD kUntoldTag = 1;
 constexpr ACCESS_MASK kDirectoryAccess = FILE_TRAVERSE | FILE_READ_ATTRIBUTES | SYNCHRONIZE;
 
 uint64_t Combine(const LARGE_INTEGER& value) { return static_cast<uint64_t>(value.QuadPart); }
+
+// The system calls a name invalid that no file system has room for, and Node what is invalid absent. One that is too long
+// for the kernel itself would be cut off, and be another name.
+bool IsTooLong(const std::wstring& name) {
+  constexpr size_t kMaxName = 255;
+  if (name.size() > UNICODE_STRING_MAX_CHARS) return true;
+  for (size_t begin = 0; begin < name.size();) {
+    const size_t end = std::min(name.find(L'\\', begin), name.size());
+    if (end - begin > kMaxName) return true;
+    begin = end + 1;
+  }
+  return false;
+}
 
 // 128 bits where the file system has them (ReFS), else 64.
 Error IdentityOf(HANDLE file, FileIdentity* identity) {
@@ -136,9 +151,7 @@ bool IsAbsent(NTSTATUS status) {
 void CloseNativeHandle(NativeHandle handle) { CloseHandle(HandleOf(handle)); }
 
 NTSTATUS Open(const OpenRequest& request, Handle* handle) {
-  constexpr size_t kMaxLength = UNICODE_STRING_MAX_CHARS;
-  // Its length would be cut off, and the name be another one.
-  if (request.name.size() > kMaxLength) return kNameTooLong;
+  if (IsTooLong(request.name)) return kNameTooLong;
   UNICODE_STRING name;
   name.Buffer = const_cast<wchar_t*>(request.name.data());
   name.Length = static_cast<USHORT>(request.name.size() * sizeof(wchar_t));

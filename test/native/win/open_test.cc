@@ -74,13 +74,23 @@ TEST_CASE("open: a directory is no file") {
   CHECK(!file.valid());
 }
 
-TEST_CASE("open: a name too long for the kernel is an error, not what is left of it") {
+TEST_CASE("open: a name that is too long is an error, not an absent one, nor what is left of it") {
   WriteText("aaaaa", "the victim");
-  const std::string name(32768 + 5, 'a');
-  FileStatus status;
-  CHECK_EQUAL(InspectName(OpenTestDirectory(), name, &status).number, ENAMETOOLONG);
-  Handle file;
-  CHECK_EQUAL(OpenByName(name, &file).number, ENAMETOOLONG);
+  for (const size_t length : {256, 32767, 32768 + 5}) {
+    const std::string name(length, 'a');
+    FileStatus status;
+    CHECK_EQUAL(InspectName(OpenTestDirectory(), name, &status).number, ENAMETOOLONG);
+    Handle file;
+    CHECK_EQUAL(OpenByName(name, &file).number, ENAMETOOLONG);
+    ReplaceTry attempt;
+    attempt.name = name;
+    CHECK_EQUAL(Replace(attempt).failure.error.number, ENAMETOOLONG);
+    Directory directory;
+    CHECK_EQUAL(OpenBeneath(OpenTestDirectory(), "a/" + name, &directory).number, ENAMETOOLONG);
+  }
+  const std::string longest(255, 'a');
+  CHECK_EQUAL(Replace({longest}).failure.error.number, 0);
+  CHECK_EQUAL(ReadText(longest), "new contents");
 }
 
 TEST_CASE("open: a directory whose owner nobody may ask for can be used, and is trusted less") {
