@@ -170,6 +170,9 @@ constexpr char kTemporarySuffix[] = ".tmp";
 struct TemporaryFile {
   Handle file;
   std::string name;  // empty as long as it has none
+  // What files are called that this one was to replace, and that somebody else has replaced before. They go when this one is
+  // in place: until then they may be all that is left of the old contents.
+  std::vector<std::string> superseded;
   // Whether a lock on it outlives its publishing by PublishNew(); else it is everybody's to lock from that moment on.
   bool stays_locked = false;
 };

@@ -1,6 +1,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import {
   inspectLock,
   lock,
@@ -18,6 +19,11 @@ import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 type Call = (target: never, options?: never) => unknown;
+
+/** Node's number for an error, which is not everywhere the C library's. */
+function errnoOf(code: string): number | undefined {
+  return [...getSystemErrorMap()].find(([, [name]]) => name === code)?.[0];
+}
 
 const asynchronous: [string, Call][] = [
   ['lock', lock],

@@ -116,21 +116,30 @@ describe('a held lock', () => {
   });
 
   // Where a job object binds them, the command ends with its run.
-  test.runIf(!has('jobObjects'))('by a command whose run was killed names the run, and says that it is dead', async () => {
-    await withTarget(async (target) => {
-      await withChildren(async (children) => {
-        const child = children.spawnNode([commandFile, 'run', target, '--', ...foregroundCommand]);
-        await child.waitForOutput(/ready/);
-        const exited = once(child.process, 'exit');
-        child.kill('SIGKILL');
-        await exited;
-        const result = await holdfast(['who', target]);
-        expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
-        expect(result.stdout).toContain(`pid ${child.pid} on`);
-        expect(result.stdout).toContain('That process is dead');
+  test.runIf(!has('jobObjects'))(
+    'by a command whose run was killed names the run, and says that it is dead',
+    async () => {
+      await withTarget(async (target) => {
+        await withChildren(async (children) => {
+          const child = children.spawnNode([
+            commandFile,
+            'run',
+            target,
+            '--',
+            ...foregroundCommand,
+          ]);
+          await child.waitForOutput(/ready/);
+          const exited = once(child.process, 'exit');
+          child.kill('SIGKILL');
+          await exited;
+          const result = await holdfast(['who', target]);
+          expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
+          expect(result.stdout).toContain(`pid ${child.pid} on`);
+          expect(result.stdout).toContain('That process is dead');
+        });
       });
-    });
-  });
+    },
+  );
 
   test('shared is told as shared', async () => {
     await withTarget(async (target) => {

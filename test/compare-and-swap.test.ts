@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
-import { printFigure } from './helpers/scale.js';
+import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import {
   expectConflict,
@@ -166,14 +166,16 @@ test.each(['identity', 'sha256'])(
   async (compared) => {
     await withTemporaryDirectory(async (directory) => {
       const file = path.join(directory, 'file');
-      const count = 200;
+      const count = atScale(500, 100);
       const conflicts = await withChildren(async (children) => {
         const swappers = ['a', 'b'].map((name) =>
           children.fork('swap.mjs', { args: [file, name, `${count}`, compared] }),
         );
         await Promise.all(swappers.map((child) => child.waitForMessage('ready')));
         for (const child of swappers) child.send('go');
-        const done = await Promise.all(swappers.map((child) => child.waitForMessage('done')));
+        const done = await Promise.all(
+          swappers.map((child) => child.waitForMessage('done', limitAtScale(60_000))),
+        );
         for (const child of swappers) {
           expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
         }
@@ -191,4 +193,5 @@ test.each(['identity', 'sha256'])(
       expect((await readdir(directory)).sort()).toEqual(['.file.lock', 'file']);
     });
   },
+  limitAtScale(60_000),
 );

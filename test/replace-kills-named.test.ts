@@ -67,7 +67,10 @@ const copies: Scenario[] = [
   { ...umask0777, ...named, name: 'a copy, umask 0777', options: copying, sizes: [5000, 300] },
 ];
 
-describe.runIf(has('withoutUnnamedFiles'))(
+/** Of processes that find no unnamed files. */
+const processes = has('unnamedFiles') ? withoutUnnamedFiles : () => ({});
+
+describe.runIf(!has('unnamedFiles') || has('withoutUnnamedFiles'))(
   'where there are no unnamed files, nothing is torn, and nothing is left after a minute and one more replace',
   () => {
     test.runIf(has('strace'))(
@@ -92,14 +95,14 @@ describe.runIf(has('withoutUnnamedFiles'))(
           name: `${name} without unnamed files`,
           count: atScale(full, 16),
           ways: replacings.map(({ options, form }) => ({ options: { ...options, ...more }, form })),
-          process: withoutUnnamedFiles(),
+          process: processes(),
           check: { replaced: expectTemporariesOnly },
           end: async (directory) => {
             makeOld(directory);
             // Another process: this one may have listed the directory just now.
             const program = `require('holdfast').replaceFileSync(process.argv[1], 'end')`;
             const args = ['-e', program, path.join(directory, 'file')];
-            const { code, signal, stderr } = await runNode(args, withoutUnnamedFiles());
+            const { code, signal, stderr } = await runNode(args, processes());
             expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
             expect(readdirSync(directory)).toEqual(['file']);
           },

@@ -45,7 +45,7 @@ describe('a rename leaves the old file or the new one, and every reader sees it 
     limitAtScale(30_000),
   );
 
-  test(
+  test.runIf(has('unnamedFiles'))(
     'when killed at random moments',
     () =>
       killAtRandom({

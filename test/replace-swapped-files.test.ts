@@ -48,19 +48,22 @@ describe.each(users)('as $name', ({ identity }) => {
       },
     );
 
-    test.runIf(has('unlinkOpenFiles'))('a parent that is removed is an error, and nothing is made', async () => {
-      await inDirectory(makeLinks({}), async (directory, agent) => {
-        const real = path.join(directory, 'real');
-        await expect(
-          agent.replaceFile(
-            path.join(real, 'data'),
-            stream(['rmSync', real, { recursive: true }]),
-            options,
-          ),
-        ).rejects.toMatchObject({ published: false });
-        expect(await readdir(directory)).toEqual([]);
-      });
-    });
+    test.runIf(has('unlinkOpenFiles'))(
+      'a parent that is removed is an error, and nothing is made',
+      async () => {
+        await inDirectory(makeLinks({}), async (directory, agent) => {
+          const real = path.join(directory, 'real');
+          await expect(
+            agent.replaceFile(
+              path.join(real, 'data'),
+              stream(['rmSync', real, { recursive: true }]),
+              options,
+            ),
+          ).rejects.toMatchObject({ published: false });
+          expect(await readdir(directory)).toEqual([]);
+        });
+      },
+    );
 
     test.runIf(has('symlinks'))(
       'a link that is swapped in for the target is not followed',

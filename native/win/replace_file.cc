@@ -98,6 +98,13 @@ bool Exists(const Directory& directory, const std::string& name) {
   return InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular;
 }
 
+void RemoveBackup(const Directory& directory, const std::string& name) {
+  FileStatus status;
+  if (InspectName(directory, name, &status).ok() && status.kind == FileKind::kRegular) {
+    static_cast<void>(RemoveName(directory, name, status.identity));
+  }
+}
+
 // What the old file is called until the new one is in its place. It is no temporary file: for a moment, which a kill can
 // make a long one, it is all there is.
 constexpr char kBackupSuffix[] = ".old";
@@ -131,7 +138,7 @@ class FileReplacement {
     static_cast<void>(ReopenTemporary(directory_, temporary_));
     temporary_->name.clear();
     old_.Reset();
-    RemoveBackup();
+    RemoveBackup(directory_, backup_);
     return {};
   }
 
@@ -192,24 +199,14 @@ class FileReplacement {
     request.access = DELETE;  // and no more: somebody may have it open and share no more
     Handle old;
     reason.transient = Open(request, &old) >= 0 &&
-                       (Rename(HandleOf(old), directory_, name_, kRenameInformation, 0) >= 0 ||
-                        IsSuperseded(HandleOf(old)));
+                       Rename(HandleOf(old), directory_, name_, kRenameInformation, 0) >= 0;
+    if (!reason.transient && temporary_->file.valid() && Exists(directory_, name_)) {
+      // Somebody else has replaced the file meanwhile, as they could have the moment before.
+      temporary_->superseded.push_back(backup_);
+      reason.transient = true;
+    }
     publication->target_lost = !reason.transient;
     return reason;
-  }
-
-  // Whether somebody else has replaced the file meanwhile, as they could have the moment before. Then nobody misses the
-  // old one.
-  bool IsSuperseded(HANDLE old) const {
-    return temporary_->file.valid() && Exists(directory_, name_) &&
-           SetDeleteOnClose(old, true).ok();
-  }
-
-  void RemoveBackup() const {
-    FileStatus status;
-    if (InspectName(directory_, backup_, &status).ok() && status.kind == FileKind::kRegular) {
-      static_cast<void>(RemoveName(directory_, backup_, status.identity));
-    }
   }
 
   const Directory& directory_;
@@ -275,6 +272,9 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
   if (error.ok()) error = SetDeleteOnClose(HandleOf(temporary->file), false);
   if (!error.ok()) return error;
   error = Publish(directory, temporary, name, options, publication);
+  if (error.ok()) {
+    for (const std::string& superseded : temporary->superseded) RemoveBackup(directory, superseded);
+  }
   // A kill while the next try is waited for leaves nothing.
   if (!error.ok() && temporary->file.valid()) {
     static_cast<void>(SetDeleteOnClose(HandleOf(temporary->file), true));

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
+  constants,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -83,6 +84,15 @@ const probes = {
         } finally {
           removeDirectoryLink(link);
         }
+      }),
+    ),
+
+  /** Files can be made that have no name: open(2), O_TMPFILE. */
+  unnamedFiles: () =>
+    inTemporaryDirectory((directory) =>
+      attempt(() => {
+        const temporaryFile = 0o20_000_000 | constants.O_DIRECTORY;
+        closeSync(openSync(directory, temporaryFile | constants.O_RDWR));
       }),
     ),
 
