@@ -20,6 +20,7 @@ constexpr uint32_t kPrivate = 0600;
 constexpr uint32_t kPermissions = 07777;
 constexpr std::chrono::milliseconds kLockInterval(10);
 constexpr int kMaxLockTries = 1000;
+constexpr int kMaxPublishTries = 100;
 constexpr char kMagic[] = "holdfast copy 1";
 
 // What precedes the old contents in a journal. It is read on the machine that wrote it only.
@@ -107,12 +108,11 @@ struct Journal {
 
   Error Remove() const { return RemoveName(*directory, name, identity); }
 
-  // Ends the copy. A journal that cannot be removed is emptied, which says the same to ReplayFrom().
+  // Ends the copy. The journal is emptied and removed, each of which says so to ReplayFrom(): it may not be ours to remove,
+  // and on old file systems of Windows it keeps its name for as long as a reader has it open.
   Error Retire(Durability durability) const {
-    if (!Remove().ok()) {
-      Error error = Truncate(file.get(), 0);
-      return error.ok() ? Flush(file.get(), durability) : error;
-    }
+    Error emptied = Truncate(file.get(), 0);
+    if (!Remove().ok()) return emptied.ok() ? Flush(file.get(), durability) : emptied;
     // Else a loss of power could bring the journal back, and with it the old contents.
     return durability == Durability::kFull ? FlushDirectory(*directory) : Error{};
   }
@@ -149,7 +149,12 @@ Error WriteJournal(const Directory& directory, const std::string& name, NativeHa
   temporary.stays_locked = true;
   bool published = false;
   journal->name = JournalName(status.identity);
-  if (error.ok()) error = PublishNew(directory, &temporary, journal->name, &published);
+  // The journal of the copy before this one has been removed, but on Windows it may keep its name for as long as a reader
+  // has it open.
+  for (int tries = 0; error.ok() && !published && tries < kMaxPublishTries; tries++) {
+    if (tries > 0) std::this_thread::sleep_for(kLockInterval);
+    error = PublishNew(directory, &temporary, journal->name, &published);
+  }
   if (error.ok() && !published) error = Error::FromSystem(EBUSY, "link");
   // Only now: to publish it may have taken another file.
   FileStatus written;

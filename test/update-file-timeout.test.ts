@@ -62,10 +62,10 @@ describe('the time limit', () => {
       await updateFile(
         file,
         async () => {
-          await sleep(100);
+          await sleep(1100);
           return 'new';
         },
-        { timeout: 20 },
+        { timeout: 1000 },
       );
       expect(readFileSync(file, 'utf8')).toBe('new');
     });

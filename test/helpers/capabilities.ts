@@ -19,6 +19,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { replaceFileSync } from 'holdfast';
+
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
@@ -91,6 +93,8 @@ const probes = {
   unnamedFiles: () =>
     inTemporaryDirectory((directory) =>
       attempt(() => {
+        // Some systems have no such constants, and take what they do not know for nothing.
+        if (process.platform !== 'linux') throw new Error(`${process.platform} has none`);
         const temporaryFile = 0o20_000_000 | constants.O_DIRECTORY;
         closeSync(openSync(directory, temporaryFile | constants.O_RDWR));
       }),
@@ -110,6 +114,13 @@ const probes = {
       return attempt(() => {
         renameSync(`${file}-new`, file);
       });
+    }),
+
+  /** A file that somebody has open is replaced in one step, so that its name always leads somewhere. */
+  replaceOpenFiles: () =>
+    withOpenFile((file) => {
+      const { method } = replaceFileSync(file, '', { copyFallback: 'never', retry: 0 });
+      return method === 'rename' ? null : `it takes ${method}`;
     }),
 
   /** FIFOs can be made. */

@@ -21,9 +21,13 @@ export async function withTemporaryDirectory<T>(
   try {
     await chmod(directory, options.mode ?? 0o700);
     if (options.owner) await chown(directory, options.owner.uid, options.owner.gid);
-    return await use(directory);
-  } finally {
+    const result = await use(directory);
     await remove(directory);
+    return result;
+  } catch (error) {
+    // Of two errors the first tells what is the matter: what a test leaves open may keep its directory.
+    await remove(directory).catch(() => undefined);
+    throw error;
   }
 }
 

@@ -10,9 +10,11 @@ let python: string | undefined;
 
 /** The interpreter itself: what is found by its name may be a slow script that looks for it. */
 function pythonPath(): string {
-  python ??= spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
-    encoding: 'utf8',
-  }).stdout.trim();
+  if (python === undefined) {
+    const print = ['-c', 'import sys; print(sys.executable)'];
+    const { error, stdout } = spawnSync('python3', print, { encoding: 'utf8' });
+    python = error ? 'python3' : stdout.trim();
+  }
   return python;
 }
 
