@@ -17,7 +17,7 @@ import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { cached, fetchPackage, lockedPackage } from './downloads.mjs';
-import { setUpWine, windowsPath } from './wine.mjs';
+import { setUpWine, whyNoWine, windowsPath } from './wine.mjs';
 
 const nodeVersions = {
   20: {
@@ -101,7 +101,16 @@ function vitestArguments(given) {
   ];
 }
 
+/** The exit code for "not here", which is no failure: as test harnesses have it. */
+const skipped = 77;
+
 async function main() {
+  const problem = whyNoWine();
+  if (problem !== null) {
+    console.error(`Wine cannot be set up here: ${problem}`);
+    process.exitCode = skipped;
+    return;
+  }
   const given = process.argv.slice(2);
   const majors = given.filter((argument) => argument.startsWith('--node='));
   const node = fetchNode(majors.at(-1)?.slice('--node='.length) ?? '20');

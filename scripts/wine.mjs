@@ -21,7 +21,7 @@ export function windowsPath(file) {
 
 /** Waits for its turn, makes Wine ready and hands it back. The turn ends with this process. */
 export async function setUpWine() {
-  const problem = whyNot();
+  const problem = whyNoWine();
   if (problem !== null) throw new Error(`Wine cannot be set up here: ${problem}`);
   mkdirSync(cacheDirectory, { recursive: true });
   await takeTurn(path.join(cacheDirectory, 'wine.lock'));
@@ -37,7 +37,8 @@ export async function setUpWine() {
   return ready;
 }
 
-function whyNot() {
+/** Why Wine cannot be set up on this machine, or null. */
+export function whyNoWine() {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     return `this is ${process.platform}-${process.arch}, not linux-x64`;
   }
