@@ -136,6 +136,11 @@ Error OpenChecked(const Directory& directory, const std::string& name, OpenReque
   if (status->kind != FileKind::kRegular) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
+  // Wine lets a superuser have it.
+  constexpr uint32_t kOwnerWrite = 0200;
+  if ((request.access & FILE_WRITE_DATA) != 0 && (status->mode & kOwnerWrite) == 0) {
+    return FromWin32(ERROR_ACCESS_DENIED, "open");
+  }
   status->owner = OwnerOf(HandleOf(file));
   *handle = std::move(file);
   return {};

@@ -63,7 +63,7 @@ NTSTATUS RenameOver(HANDLE file, const Directory& directory, const std::string& 
 }
 
 // A denied rename does not say whether the target may not be removed, or is in use. Opening it for removal does.
-enum class Obstacle : uint8_t { kPermission, kOpenHandle, kSharedHandle };
+enum class Obstacle : uint8_t { kPermission, kGone, kOpenHandle, kSharedHandle };
 
 Obstacle FindObstacle(const Directory& directory, const std::string& name) {
   OpenRequest request;
@@ -72,7 +72,8 @@ Obstacle FindObstacle(const Directory& directory, const std::string& name) {
   request.access = DELETE | FILE_READ_ATTRIBUTES;
   Handle target;
   const NTSTATUS status = Open(request, &target);
-  if (status == kSharingViolation || IsAbsent(status)) return Obstacle::kOpenHandle;
+  if (status == kSharingViolation) return Obstacle::kOpenHandle;
+  if (IsAbsent(status)) return Obstacle::kGone;
   if (status < 0) return Obstacle::kPermission;
   FileStatus found;
   constexpr uint32_t kOwnerWrite = 0200;
@@ -230,6 +231,8 @@ Error Publish(const Directory& directory, TemporaryFile* temporary, const std::s
   Error error = FromStatus(status, "rename");
   if (status != kAccessDenied && !error.transient) return error;
   const Obstacle obstacle = FindObstacle(directory, name);
+  // The rename calls it denied; that the file is busy says more.
+  if (obstacle == Obstacle::kOpenHandle) error = FromStatus(kSharingViolation, "rename");
   error.transient = obstacle != Obstacle::kPermission;
   if (obstacle != Obstacle::kSharedHandle || !options.in_two_steps) return error;
   Error second = FileReplacement(directory, temporary, name).Run(publication);

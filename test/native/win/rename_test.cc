@@ -138,6 +138,7 @@ TEST_CASE("rename: denied, and somebody has the target open for themselves: it p
   for (const NTSTATUS status : {kStatusAccessDenied, kStatusSharingViolation}) {
     DenyRenames(status);
     const Replaced replaced = Replace(WithoutCopy());
+    CHECK_EQUAL(replaced.failure.error.system_code, ERROR_SHARING_VIOLATION);
     CHECK(replaced.failure.error.transient);
     CHECK(replaced.failure.transient());
     CHECK_EQUAL(calls, 0);
