@@ -123,6 +123,12 @@ const probes = {
       return method === 'rename' ? null : `it takes ${method}`;
     }),
 
+  /** The kernel wakes who waits for a lock, in the order in which they came or nearly so. */
+  kernelLockWaits: () =>
+    process.env.WINEPREFIX === undefined
+      ? null
+      : 'Wine never grants a lock that is waited for, so that it is tried on a timer',
+
   /** FIFOs can be made. */
   fifos: () =>
     inTemporaryDirectory((directory) => whyNot('mkfifo', [path.join(directory, 'fifo')])),
