@@ -19,7 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { replaceFileSync } from 'holdfast';
+import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { projectDirectory } from './paths.js';
@@ -100,11 +100,16 @@ const probes = {
       }),
     ),
 
-  /** A file that somebody has open loses its name when that is removed, and not later. */
+  /** A file that somebody has open and locked loses its name when that is removed, and not later. */
   unlinkOpenFiles: () =>
-    withOpenFile((file) => {
-      unlinkSync(file);
-      return existsSync(file) ? 'the name stays until the file is closed' : null;
+    inTemporaryDirectory((directory) => {
+      const held = lockSync(path.join(directory, 'file'));
+      try {
+        unlinkSync(held.lockPath);
+        return existsSync(held.lockPath) ? 'the name stays until the file is closed' : null;
+      } finally {
+        held.releaseSync();
+      }
     }),
 
   /** A file can be renamed over one that somebody has open. */

@@ -267,6 +267,24 @@ void OnDisposition(bool* goes_away) {
 }
 
 TEST_CASE(
+    "rename: a target that somebody really keeps from being removed is copied into at the last "
+    "try") {
+  WriteText("target", "old contents");
+  const Handle held = HoldOpen("target", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE);
+  const Replaced refused = Replace(WithoutCopy());
+  CHECK_EQUAL(refused.failure.error.number, EBUSY);
+  CheckOldStays(refused);
+  ReplaceTry attempt;
+  attempt.tries = 3;
+  attempt.change = [](ReplaceRequest* request) { request->mode = 0600; };
+  const Replaced replaced = Replace(attempt);
+  CHECK_EQUAL(replaced.failure.error.number, 0);
+  CHECK_EQUAL(replaced.result.method, ReplaceMethod::kCopy);
+  CHECK_EQUAL(ReadText("target"), "new contents");
+  CHECK(Names() == std::set<std::string>{"target"});
+}
+
+TEST_CASE(
     "rename: between two tries the new file goes away with its handle, also if it is read-only") {
   WriteText("target", "old contents");
   bool goes_away = false;
