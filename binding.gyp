@@ -26,6 +26,7 @@
         'native/record.cc',
         'native/replace.cc',
         'native/replace_binding.cc',
+        'native/temporary_name.cc',
         'native/waiter.cc',
         'native/worker_threads.cc',
       ],

@@ -1,11 +1,12 @@
 #include "leftovers.h"
 
-#include <algorithm>
 #include <chrono>
 #include <map>
 #include <mutex>
 #include <tuple>
 #include <vector>
+
+#include "temporary_name.h"
 
 namespace holdfast {
 
@@ -14,7 +15,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::minutes kInterval(1);
 constexpr uint64_t kSparedAge = std::chrono::nanoseconds(std::chrono::minutes(1)).count();
-constexpr size_t kRandomDigits = 32;
 
 // One listing of a directory by this process in every interval.
 class Listings {
@@ -44,15 +44,6 @@ Listings& AllListings() {
   // Never destroyed: a thread of libuv's pool may come here while the process ends.
   static Listings& listings = *new Listings;
   return listings;
-}
-
-bool IsRandomName(const std::string& name) {
-  constexpr size_t kBegin = sizeof(kTemporaryPrefix) - 1;
-  constexpr size_t kEnd = kBegin + kRandomDigits;
-  return name.size() == kEnd + sizeof(kTemporarySuffix) - 1 &&
-         std::all_of(name.begin() + kBegin, name.begin() + kEnd, [](char digit) {
-           return (digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f');
-         });
 }
 
 // Both times are the file system's own, so that the clocks of two machines that share it make no difference.

@@ -8,6 +8,7 @@
 
 #include "../checksum.h"
 #include "../leftovers.h"
+#include "../temporary_name.h"
 #include "posix.h"
 
 namespace holdfast {
@@ -29,20 +30,6 @@ int CreateExclusively(int directory, const char* name, uint32_t mode) {
   });
 }
 
-Error TemporaryName(std::string* name) {
-  uint8_t random[16];
-  Error error = RandomBytes(random, sizeof(random));
-  if (!error.ok()) return error;
-  static constexpr char kDigits[] = "0123456789abcdef";
-  *name = kTemporaryPrefix;
-  for (const uint8_t byte : random) {
-    name->push_back(kDigits[byte >> 4]);
-    name->push_back(kDigits[byte & 15]);
-  }
-  name->append(kTemporarySuffix);
-  return {};
-}
-
 // Shows others that the file is not left behind. Nobody has had the time to lock it before; and where locks do not work
 // at all, nobody takes a free one for a sign of death.
 void LockAsOwner(NativeHandle file) {
@@ -51,7 +38,7 @@ void LockAsOwner(NativeHandle file) {
 }
 
 Error CreateNamed(const Directory& directory, uint32_t mode, TemporaryFile* temporary) {
-  Error error = TemporaryName(&temporary->name);
+  Error error = RandomName(kTemporarySuffix, &temporary->name);
   if (!error.ok()) return error;
   Handle file(CreateExclusively(DescriptorOf(directory), temporary->name.c_str(), mode));
   if (!file.valid()) {
@@ -148,7 +135,7 @@ int LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::
   }
   if (failure == EEXIST) {
     std::string random;
-    Error error = TemporaryName(&random);
+    Error error = RandomName(kTemporarySuffix, &random);
     if (!error.ok()) return error.number;
     failure = link_as(random);
     left_behind = true;  // perhaps by somebody who came to this as well

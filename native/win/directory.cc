@@ -120,7 +120,7 @@ Error MakeDirectory(const Directory& parent, const std::string& name, std::optio
   if (mode && IsPrivateMode(*mode)) request.security = descriptor.get();
   Handle handle;
   const NTSTATUS status = Open(request, &handle);
-  if (status == static_cast<NTSTATUS>(0xC0000035)) {  // STATUS_OBJECT_NAME_COLLISION
+  if (status == kNameCollision) {
     Error error =
         OpenChildDirectory(HandleOf(parent.handle), request.name, /*follow=*/true, &handle);
     if (!error.ok()) return error;

@@ -95,7 +95,6 @@ Error FromWin32(DWORD code, const char* syscall) {
 
 Error FromStatus(NTSTATUS status, const char* syscall) {
   // Win32 calls a name that is being deleted a denied access, which it is not.
-  constexpr auto kDeletePending = static_cast<NTSTATUS>(0xC0000056);
   if (status == kDeletePending) return FromWin32(ERROR_DELETE_PENDING, syscall);
   return FromWin32(system_calls.nt_status_to_dos_error(status), syscall);
 }

@@ -15,13 +15,6 @@ constexpr ULONG kOpenForBackup = 0x4000;
 constexpr ULONG kOpenReparsePoint = 0x200000;
 constexpr ULONG kCaseInsensitive = 0x40;
 
-constexpr auto kNameNotFound = static_cast<NTSTATUS>(0xC0000034);
-constexpr auto kPathNotFound = static_cast<NTSTATUS>(0xC000003A);
-constexpr auto kNoSuchFile = static_cast<NTSTATUS>(0xC000000F);
-constexpr auto kDeletePending = static_cast<NTSTATUS>(0xC0000056);
-constexpr auto kNameTooLong = static_cast<NTSTATUS>(0xC0000106);
-constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
-
 // IO_REPARSE_TAG_RESERVED_ONE, which nothing has: stands for a tag that the file system does not tell.
 constexpr DWORD kUntoldTag = 1;
 
@@ -137,7 +130,6 @@ Error OpenChecked(const Directory& directory, const std::string& name, OpenReque
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
   // Wine lets a superuser have it.
-  constexpr uint32_t kOwnerWrite = 0200;
   if ((request.access & FILE_WRITE_DATA) != 0 && (status->mode & kOwnerWrite) == 0) {
     return FromWin32(ERROR_ACCESS_DENIED, "open");
   }

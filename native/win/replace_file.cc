@@ -3,14 +3,12 @@
 #include <mutex>
 #include <set>
 
+#include "../temporary_name.h"
 #include "win.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
-constexpr auto kSharingViolation = static_cast<NTSTATUS>(0xC0000043);
 
 // What a system or volume says that knows no POSIX rename; a filter driver may be the one who does not know it.
 bool IsUnknownRename(NTSTATUS status) {
@@ -62,21 +60,24 @@ NTSTATUS RenameOver(HANDLE file, const Directory& directory, const std::string& 
   return Rename(file, directory, name, kRenameInformation, kRenameReplace);
 }
 
-// A denied rename does not say whether the target may not be removed, or is in use. Opening it for removal does.
-enum class Obstacle : uint8_t { kPermission, kGone, kOpenHandle, kSharedHandle };
-
-Obstacle FindObstacle(const Directory& directory, const std::string& name) {
+NTSTATUS OpenForRemoval(const Directory& directory, const std::string& name, Handle* file) {
   OpenRequest request;
   request.parent = HandleOf(directory.handle);
   request.name = ToWide(name);
   request.access = DELETE | FILE_READ_ATTRIBUTES;
+  return Open(request, file);
+}
+
+// A denied rename does not say whether the target may not be removed, or is in use. Opening it for removal does.
+enum class Obstacle : uint8_t { kPermission, kGone, kOpenHandle, kSharedHandle };
+
+Obstacle FindObstacle(const Directory& directory, const std::string& name) {
   Handle target;
-  const NTSTATUS status = Open(request, &target);
+  const NTSTATUS status = OpenForRemoval(directory, name, &target);
   if (status == kSharingViolation) return Obstacle::kOpenHandle;
   if (IsAbsent(status)) return Obstacle::kGone;
   if (status < 0) return Obstacle::kPermission;
   FileStatus found;
-  constexpr uint32_t kOwnerWrite = 0200;
   // What is no file is not what was to be replaced, and ReplaceFileW() must not come near it.
   const bool writable = DescribeFile(HandleOf(target), &found).ok() &&
                         found.kind == FileKind::kRegular && (found.mode & kOwnerWrite) != 0;
@@ -287,12 +288,8 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
 
 Error RemoveName(const Directory& directory, const std::string& name,
                  const FileIdentity& identity) {
-  OpenRequest request;
-  request.parent = HandleOf(directory.handle);
-  request.name = ToWide(name);
-  request.access = DELETE | FILE_READ_ATTRIBUTES;
   Handle file;
-  const NTSTATUS opened = Open(request, &file);
+  const NTSTATUS opened = OpenForRemoval(directory, name, &file);
   if (IsAbsent(opened)) return {};
   if (opened < 0) return FromStatus(opened, "unlink");
   FileStatus status;

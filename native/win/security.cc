@@ -195,7 +195,6 @@ bool IsPrivate(NativeHandle file, const FileStatus& status) {
 }
 
 Error SetMode(NativeHandle file, uint32_t mode) {
-  constexpr uint32_t kOwnerWrite = 0200;
   Handle writable;
   Error error =
       Reopen(HandleOf(file),

@@ -1,6 +1,7 @@
 // A temporary file has a random name and goes away when its last handle is closed, be it by a kill, until the moment in
 // which it is published. Nobody else can open it meanwhile.
 #include "../leftovers.h"
+#include "../temporary_name.h"
 #include "win.h"
 
 namespace holdfast {
@@ -8,8 +9,6 @@ namespace holdfast {
 namespace {
 
 constexpr ULONG kCreateNew = 2;  // FILE_CREATE
-constexpr auto kNameCollision = static_cast<NTSTATUS>(0xC0000035);
-constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
 
 constexpr ACCESS_MASK kTemporaryAccess =
     FILE_GENERIC_READ | FILE_GENERIC_WRITE | DELETE | READ_CONTROL | WRITE_DAC;
@@ -28,20 +27,6 @@ NTSTATUS Create(const Directory& directory, const std::string& name, ACCESS_MASK
 }
 
 }  // namespace
-
-Error RandomName(const char* suffix, std::string* name) {
-  uint8_t random[16];
-  Error error = RandomBytes(random, sizeof(random));
-  if (!error.ok()) return error;
-  static constexpr char kDigits[] = "0123456789abcdef";
-  *name = kTemporaryPrefix;
-  for (const uint8_t byte : random) {
-    name->push_back(kDigits[byte >> 4]);
-    name->push_back(kDigits[byte & 15]);
-  }
-  name->append(suffix);
-  return {};
-}
 
 Error SetDeleteOnClose(HANDLE file, bool value) {
   FILE_DISPOSITION_INFO info;

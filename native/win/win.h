@@ -20,6 +20,16 @@ Error FromWin32(DWORD code, const char* syscall);
 Error FromStatus(NTSTATUS status, const char* syscall);
 inline Error LastError(const char* syscall) { return FromWin32(GetLastError(), syscall); }
 
+// Not every compiler's headers have these, or under names that do not clash with <windows.h>.
+constexpr auto kAccessDenied = static_cast<NTSTATUS>(0xC0000022);
+constexpr auto kDeletePending = static_cast<NTSTATUS>(0xC0000056);
+constexpr auto kNameCollision = static_cast<NTSTATUS>(0xC0000035);
+constexpr auto kNameNotFound = static_cast<NTSTATUS>(0xC0000034);
+constexpr auto kNameTooLong = static_cast<NTSTATUS>(0xC0000106);
+constexpr auto kNoSuchFile = static_cast<NTSTATUS>(0xC000000F);
+constexpr auto kPathNotFound = static_cast<NTSTATUS>(0xC000003A);
+constexpr auto kSharingViolation = static_cast<NTSTATUS>(0xC0000043);
+
 // What a file system says that does not know what it is asked for.
 inline bool IsUnknownRequest(DWORD code) {
   return code == ERROR_INVALID_PARAMETER || code == ERROR_INVALID_FUNCTION ||
@@ -89,6 +99,7 @@ class PrivateDescriptor {
   SECURITY_DESCRIPTOR descriptor_{};
 };
 
+constexpr uint32_t kOwnerWrite = 0200;
 inline bool IsPrivateMode(uint32_t mode) { return (mode & 077U) == 0; }
 
 // A number for the owner, equal for equal owners; 0 for those who may do everything, -1 if it cannot be read.
@@ -103,8 +114,6 @@ Error SetReadOnly(HANDLE file, bool read_only);
 
 // ---- Names: temporary_file.cc, replace_file.cc ----
 
-// What nobody else has thought of: kTemporaryPrefix, 32 hexadecimal digits and `suffix`.
-Error RandomName(const char* suffix, std::string* name);
 // NtSetInformationFile() for FileRenameInformation and FileRenameInformationEx.
 NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name, int kind,
                 ULONG flags);
