@@ -159,6 +159,8 @@ Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
+// Sets FileStatus::modified to now: a sign of life that changes no contents.
+Error StampModified(NativeHandle file);
 
 // ---- Temporary files ------------------------------------------------------------------------------
 

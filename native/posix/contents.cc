@@ -50,6 +50,14 @@ Error SetMode(NativeHandle file, uint32_t mode) {
   return {};
 }
 
+Error StampModified(NativeHandle file) {
+  const timespec times[] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
+    return LastError("futimens");
+  }
+  return {};
+}
+
 Error InspectFile(NativeHandle file, FileStatus* status) {
   struct stat found;
   if (fstat(DescriptorOf(file), &found) != 0) return LastError("fstat");

@@ -114,7 +114,8 @@ Error FlushDirectory(const Directory& directory) {
   return unknown ? Error{} : FromWin32(code, "fsync");
 }
 
-Error StampWriteTime(HANDLE file) {
+Error StampModified(NativeHandle handle) {
+  const HANDLE file = HandleOf(handle);
   FILETIME now;
   GetSystemTimePreciseAsFileTime(&now);
   FILE_BASIC_INFO basic;

@@ -272,7 +272,7 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
   Error error;
   // A try before this one may have had to close the file, and not been let in again.
   if (!temporary->file.valid()) error = ReopenTemporary(directory, temporary);
-  if (error.ok()) error = StampWriteTime(HandleOf(temporary->file));
+  if (error.ok()) error = StampModified(temporary->file.get());
   if (error.ok()) error = SetDeleteOnClose(HandleOf(temporary->file), false);
   if (!error.ok()) return error;
   error = Publish(directory, temporary, name, options, publication);

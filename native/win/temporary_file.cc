@@ -80,7 +80,8 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
                  bool* published) {
   *published = false;
   const HANDLE file = HandleOf(temporary->file);
-  Error error = StampWriteTime(file);
+  // Closing a file that was written to moves its time once more, unless it was set; what identifies it must not move.
+  Error error = StampModified(temporary->file.get());
   if (error.ok()) error = SetDeleteOnClose(file, false);
   if (!error.ok()) return error;
   const NTSTATUS status = Rename(file, directory, name, kRenameInformation, 0);

@@ -123,8 +123,6 @@ constexpr ULONG kRenameReplace = 1;
 constexpr ULONG kRenamePosix = 2;
 // Whether the file goes away when its last handle is closed.
 Error SetDeleteOnClose(HANDLE file, bool value);
-// Closing a file that was written to moves its time once more, unless it was set; what identifies the file must not move.
-Error StampWriteTime(HANDLE file);
 // Opens a temporary file again that was written and closed, for all but writing.
 Error ReopenTemporary(const Directory& directory, TemporaryFile* temporary);
 
