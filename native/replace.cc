@@ -18,6 +18,9 @@ constexpr uint32_t kPrivate = 0600;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;
 
+// More than one who is in the middle of a take-over needs, unless he is stopped there: then JavaScript tries again.
+constexpr Patience kGuardPatience = {std::chrono::milliseconds(50), nullptr};
+
 // What rename(2) says where the file is in use, mounted or in a directory that may not be changed, but could be written.
 bool IsInTheWay(const Error& error) {
   switch (error.number) {
@@ -171,7 +174,7 @@ ReplaceError Replacement::Begin(uint64_t size) {
 
 ReplaceError Replacement::Write(const char* data, size_t size) {
   while (size > 0) {
-    if (cancelled_) return {{}, "write", false, false, true, TargetState::kOld};
+    if (cancelled_) return ReplaceError::Cancelled("write");
     const size_t piece = std::min(size, kPiece);
     Error error = WriteAt(temporary_.file.get(), written_, data, piece);
     if (!error.ok()) return Fail(std::move(error), "write");
@@ -230,9 +233,31 @@ ReplaceError Replacement::Complete() {
   return {};
 }
 
+ReplaceError Replacement::ConfirmLock(Guard* guard) const {
+  const HeldLock& lock = *request_.lock;
+  bool ours = false;
+  if (lock.ttl != 0) {
+    bool entered = false;
+    Error error = guard->Enter(lock.file, kGuardPatience, &entered);
+    if (error.ok() && !entered) {
+      error = Error::FromSystem(EBUSY, "flock", lock.file.location.path);
+      error.transient = true;
+    }
+    if (!error.ok()) return Fail(std::move(error), "lock");
+  }
+  Error error = IsStillOurs(lock, &ours);
+  if (!error.ok()) return Fail(std::move(error), "lock");
+  return ours ? ReplaceError{} : ReplaceError::Lost();
+}
+
 ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
   if (!complete_) {
     ReplaceError failure = Complete();
+    if (!failure.ok()) return failure;
+  }
+  Guard guard;
+  if (request_.lock != nullptr) {
+    ReplaceError failure = ConfirmLock(&guard);
     if (!failure.ok()) return failure;
   }
   *result = kept_;
@@ -240,13 +265,13 @@ ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
 }
 
 ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) {
-  if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
+  if (cancelled_) return ReplaceError::Cancelled("publish");
   if (request_.expected) {
     FileStatus now;
     Error error = InspectName(directory_, name_, &now);
     if (!error.ok()) return Fail(std::move(error), "publish");
     if (!(VersionOf(now) == *request_.expected)) {
-      return {{}, "publish", false, true, false, TargetState::kOld};
+      return ReplaceError::Conflict();
     }
   }
   Error error;
@@ -296,9 +321,9 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
 }
 
 ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
-  if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
+  if (cancelled_) return ReplaceError::Cancelled("publish");
   if (request_.expected && !(VersionOf(target_) == *request_.expected)) {
-    return {{}, "publish", false, true, false, TargetState::kOld};
+    return ReplaceError::Conflict();
   }
   GuardedCopy copy;
   copy.directory = &directory_;

@@ -84,6 +84,9 @@ Error DescribeDirectory(Handle handle, Directory* directory);
 
 // The byte that is locked, far beyond the end of any lock file: locks are mandatory, and the record has to stay readable.
 constexpr uint64_t kLockOffset = 1ULL << 62;
+// The byte of a slot: the guard's comes before all others.
+constexpr uint64_t OffsetOf(LockSlot slot) { return kLockOffset + slot; }
+static_assert(OffsetOf(kGuardSlot) == kLockOffset - 1, "the guard's slot wraps around");
 
 // ---- Access: security.cc ----
 
