@@ -7,7 +7,7 @@ namespace holdfast {
 namespace {
 
 // The places in the result array, as src/native.ts reads them.
-enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote, kNextLook };
+enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote };
 enum PreviousFlag : uint8_t {
   kHasHolder = 1,
   kIsMalformed = 2,
@@ -82,10 +82,6 @@ Outcome AddonData::Report(Outcome outcome) {
     }
   }
   return outcome;
-}
-
-void AddonData::ReportNextLook(std::chrono::milliseconds next_look) {
-  numbers_[kNextLook] = static_cast<double>(next_look.count());
 }
 
 void AddonData::SetReferenced(bool referenced) {

@@ -3,7 +3,6 @@
 
 #include <napi.h>
 
-#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -50,7 +49,6 @@ class AddonData {
 
   // Writes what `outcome` brought into the array that was given at the start.
   Outcome Report(Outcome outcome);
-  void ReportNextLook(std::chrono::milliseconds next_look);
   // Whether somebody waits for what may be delivered: that keeps the process alive, a held lock does not.
   void SetReferenced(bool referenced);
   // Replaces that JavaScript takes step by step.

@@ -172,8 +172,8 @@ Patience PatienceAt(const CallbackInfo& info, size_t index) {
 
 // (id, patience, sessionId, sessionHash, ttl)
 Value Complete(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).Complete(IdAt(info, 0), ClaimantOf(info, 2),
-                                                         PatienceAt(info, 1)));
+  return OutcomeValue(
+      info, EnvironmentOf(info).Complete(IdAt(info, 0), ClaimantOf(info, 2), PatienceAt(info, 1)));
 }
 
 // (id, sessionId, sessionHash, ttl)
@@ -203,10 +203,13 @@ Value InterruptCancelled(const CallbackInfo& info) {
 }
 
 Value LookAtWait(const CallbackInfo& info) {
-  std::chrono::milliseconds next_look{0};
-  const Outcome outcome = EnvironmentOf(info).LookAtWait(IdAt(info, 0), &next_look);
-  AddonData::Of(info).ReportNextLook(next_look);
-  return Napi::Number::New(info.Env(), static_cast<double>(outcome));
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(EnvironmentOf(info).LookAtWait(IdAt(info, 0))));
+}
+
+Value LookIntervalOf(const CallbackInfo& info) {
+  return Napi::Number::New(
+      info.Env(), static_cast<double>(EnvironmentOf(info).LookIntervalOf(IdAt(info, 0)).count()));
 }
 
 Value ConflictsWithHeld(const CallbackInfo& info) {
@@ -340,6 +343,7 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<Cancel>(exports, "cancel", data);
   Export<InterruptCancelled>(exports, "interruptCancelled", data);
   Export<LookAtWait>(exports, "lookAtWait", data);
+  Export<LookIntervalOf>(exports, "lookIntervalOf", data);
   Export<TakeOver>(exports, "takeOver", data);
   Export<StartTakeOver>(exports, "startTakeOver", data);
   Export<ConflictsWithHeld>(exports, "conflictsWithHeld", data);

@@ -138,7 +138,8 @@ Environment::Id Environment::StartInspect(const LockRequest& request) {
   });
 }
 
-Environment::Id Environment::StartJob(std::function<Attempt(const Patience&)> body, bool keep_file) {
+Environment::Id Environment::StartJob(std::function<Attempt(const Patience&)> body,
+                                      bool keep_file) {
   const Id id = ++last_id_;
   auto job = std::make_shared<Job>(std::move(body), keep_file, [post = post_, id] { post(id); });
   jobs_.emplace(id, job);
@@ -238,13 +239,17 @@ const LockFile* Environment::FindFile(Id id) const {
   return nullptr;
 }
 
-Outcome Environment::LookAtWait(Id id, std::chrono::milliseconds* next_look) {
+Outcome Environment::LookAtWait(Id id) {
   const auto wait = waits_.find(id);
   if (wait == waits_.end()) return Outcome::kBusy;
   const Wait::View view = wait->second->Look();
-  *next_look = view.next_look;
   if (!view.in_place) return Outcome::kStale;
   return view.overdue ? Outcome::kOverdue : Outcome::kBusy;
+}
+
+std::chrono::milliseconds Environment::LookIntervalOf(Id id) const {
+  const auto wait = waits_.find(id);
+  return wait == waits_.end() ? std::chrono::milliseconds(0) : wait->second->look_interval();
 }
 
 Outcome Environment::TakeOver(Id id, AcquireOptions options, const Patience& patience) {

@@ -50,9 +50,10 @@ class Environment {
   void Cancel(Id id);
   // Cancelled waits whose threads have not ended yet; each is interrupted again.
   size_t InterruptCancelled();
-  // A look at what is waited for: kBusy, kStale when the name leads elsewhere, or kOverdue. `*next_look` tells when the
-  // next one is due.
-  Outcome LookAtWait(Id id, std::chrono::milliseconds* next_look);
+  // A look at what is waited for: kBusy, kStale when the name leads elsewhere, or kOverdue.
+  Outcome LookAtWait(Id id);
+  // Between two looks.
+  std::chrono::milliseconds LookIntervalOf(Id id) const;
   // Tries to take the lock from the holder that the wait has seen to be hung. The wait goes on.
   Outcome TakeOver(Id id, AcquireOptions options, const Patience& patience);
   Id StartTakeOver(Id id, AcquireOptions options);

@@ -48,7 +48,8 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
     // Of a lock that another machine holds this kernel knows nothing.
     inspection->known = inspection->held || (holders.complete && inspection->file_system.kind ==
                                                                      FileSystemClass::kLocal);
-    if (error.ok() && !inspection->known) error = ProbeLock(file.get(), inspection->record.record.epoch, inspection);
+    if (error.ok() && !inspection->known)
+      error = ProbeLock(file.get(), inspection->record.record.epoch, inspection);
   }
   if (!error.ok()) error.path = location.path;
   const Record& holder = inspection->record.record;

@@ -44,7 +44,7 @@ Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* 
 
 enum class Entry : uint8_t {
   kEntered,
-  kMoved,    // the name leads elsewhere by now, or the lock was taken over: close the file and start again
+  kMoved,  // the name leads elsewhere by now, or the lock was taken over: close the file and start again
   kGuarded,  // somebody is about to take the lock over, or to write under it, for longer than `patience`
 };
 

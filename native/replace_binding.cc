@@ -161,8 +161,9 @@ Value OpenReplacement(const CallbackInfo& info) {
   ReplaceRequest request = RequestOf(options);
   const auto lock = static_cast<Environment::Id>(NumberOf(options, "lock"));
   if (lock != 0) request.lock = data.environment().ShareHeld(lock);
-  return Napi::Number::New(info.Env(), static_cast<double>(data.AddReplacement(
-                                           std::make_shared<Replacement>(std::move(request)))));
+  return Napi::Number::New(
+      info.Env(),
+      static_cast<double>(data.AddReplacement(std::make_shared<Replacement>(std::move(request)))));
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {

@@ -21,7 +21,12 @@ Wait::Wait(LockFile file, std::function<void()> on_done)
       kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system, file_.slot)),
       on_done_(std::move(on_done)),
       polling_(kernel_wait_ == nullptr),
-      last_seen_(file_.found) {}
+      last_seen_(file_.found) {
+  Sighting sighting;
+  DecodedRecord record;
+  if (file_.found.record.ttl == 0 || !See(file_.file.get(), &sighting, &record).ok()) return;
+  observation_.Add(sighting);
+}
 
 void Wait::Run() {
   if (kernel_wait_ == nullptr) {
@@ -149,8 +154,12 @@ Wait::View Wait::Look() {
     if (See(file_.file.get(), &sighting, &record).ok()) observation_.Add(sighting);
   }
   view.overdue = observation_.IsOverdue();
-  view.next_look = observation_.Interval();
   return view;
+}
+
+milliseconds Wait::look_interval() const {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return observation_.Interval();
 }
 
 Sighting Wait::seen() const {

@@ -38,14 +38,15 @@ class Wait : public Work {
   bool IsFinished() const;
   Error error() const;
 
-  // Looks whether the name still leads to the file and the holder shows signs of life, and tells when the next look is
-  // due. A wait that polls answers with what it saw last, since its file system may take long to answer.
+  // Looks whether the name still leads to the file and the holder shows signs of life. A wait that polls answers with what
+  // it saw last, since its file system may take long to answer.
   struct View {
     bool in_place = true;
     bool overdue = false;
-    std::chrono::milliseconds next_look{0};
   };
   View Look();
+  // Between two looks.
+  std::chrono::milliseconds look_interval() const;
   // The holder that Look() found overdue.
   Sighting seen() const;
   // What the file says of its holder.

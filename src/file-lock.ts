@@ -1,3 +1,4 @@
+import type { Data, DataStream } from './bytes.js';
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
 import {
@@ -11,7 +12,11 @@ import {
   whenDelivered,
 } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
-import { holderOf, reportRejected, type LockHolder } from './record.js';
+import { holderOf, type LockHolder } from './record.js';
+// Which in turn needs the lock; neither uses the other before both are loaded.
+import { replaceFile, type ReplaceResult } from './replace.js';
+import type { ReplaceOptions } from './replace-options.js';
+import { SignsOfLife } from './signs-of-life.js';
 import { watchForLoss, type Watched } from './watch.js';
 
 /** What is told of a lock that was dropped; it must not lead to the lock itself. */
@@ -55,6 +60,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #loss: HoldfastError | null = null;
   #controller: AbortController | null = null;
   #looking = false;
+  #signs: SignsOfLife | null = null;
 
   /** Takes over the grant that the addon has just reported. */
   constructor(request: LockRequest) {
@@ -65,6 +71,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     this.shared = (request.flags & RequestFlag.shared) !== 0;
     this.token = this.shared ? null : (result[ResultIndex.token] ?? null);
     this.previousHolder = this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
+    if (request.ttl !== 0) this.#signs = this.#startSigns(request.ttl);
     dropped.register(this, this.target, this);
   }
 
@@ -79,7 +86,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   }
 
   /**
-   * Whether the lock was lost: somebody removed or replaced its lock file, so that others can be granted a lock as well.
+   * Whether the lock was lost: somebody removed or replaced its lock file, or took the lock over because no sign of life was
+   * seen for `ttl`, so that others can be granted a lock as well.
    * On a local file system this looks; on a network one it tells what the last look found (about once a second from the
    * first use of `signal` on).
    */
@@ -88,7 +96,10 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return this.#loss !== null;
   }
 
-  /** Aborted, with an ECOMPROMISED error as its reason, when the lock is found to be lost; looks about once a second. */
+  /**
+   * Aborted, with an ECOMPROMISED error as its reason, when the lock is found to be lost; looks about once a second, and
+   * with a `ttl` three times in that time.
+   */
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController();
@@ -102,8 +113,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   }
 
   /**
-   * Throws ECOMPROMISED unless the lock is held now: not after release, and not when its lock file was removed or
-   * replaced. True of the moment only; one system call.
+   * Throws ECOMPROMISED unless the lock is held now: not after release, and not when it was lost (see `lost`). True of the
+   * moment only; {@link replaceFile} makes sure of the moment of its commit.
    */
   verify(): void {
     if (this.#id === notHeld && this.#loss === null) {
@@ -133,6 +144,18 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   releaseSync(): void {
     const id = this.#forget();
     if (id !== notHeld && native.release(id) === Outcome.failed) throw toError(native.lastError());
+  }
+
+  /**
+   * Replaces what the lock stands for, as the function `replaceFile` does, unless the lock is lost (ECOMPROMISED). With a
+   * `ttl` nobody can take the lock over between that check and the commit, so that no late write of a holder that hung ever
+   * lands.
+   */
+  async replaceFile(
+    data: Data | DataStream,
+    options?: Omit<ReplaceOptions, 'lock'>,
+  ): Promise<ReplaceResult> {
+    return replaceFile(this.#request.destination, data, { ...options, lock: this });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -182,9 +205,40 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     if (this.#loss !== null || this.#id === notHeld) return false;
     // A look that fails (the directory cannot be reached now) says nothing about the lock.
     if (outcome !== Outcome.stale) return true;
-    this.#loss = this.#compromised('the lock was lost: its lock file was removed or replaced');
+    const takenOver = this.#signs?.isOverdue === true;
+    this.#loss = this.#compromised(
+      takenOver
+        ? `the lock was taken over: no sign of life was seen for ${this.#request.ttl} ms`
+        : 'the lock was lost: its lock file was removed or replaced',
+    );
+    this.#signs?.stop();
+    publish('lost', {
+      target: this.target,
+      lockPath: this.lockPath,
+      token: this.token,
+      reason: takenOver ? 'taken-over' : 'removed',
+    });
     this.#controller?.abort(this.#loss);
     return false;
+  }
+
+  #startSigns(ttl: number): SignsOfLife {
+    const lock = new WeakRef(this);
+    return new SignsOfLife(this.#id, ttl, this.#remote, (outcome) => {
+      const held = lock.deref();
+      if (held !== undefined) held.#acceptLook(outcome);
+    });
+  }
+
+  /** The addon's number of a held lock, for a commit under it; 0 when it is held no longer. @internal */
+  static idOf(lock: FileLock): number {
+    return lock.#id;
+  }
+
+  /** What a commit found that was refused because the lock is lost. @internal */
+  static lossOf(lock: FileLock): HoldfastError {
+    lock.#acceptLook(Outcome.stale);
+    return lock.#loss ?? lock.#compromised('the lock was released');
   }
 
   /** The raw descriptor that the kernel's lock hangs on, for a child process to inherit. @internal */
@@ -208,6 +262,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     const id = this.#id;
     this.#id = notHeld;
     if (id !== notHeld) dropped.unregister(this);
+    this.#signs?.stop();
     return id;
   }
 
@@ -215,9 +270,12 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     if (flags === 0) return null;
     const record = native.previousOf(this.#id);
     if (record === null) return null;
-    if ((flags & PreviousFlag.hasHolder) !== 0) return holderOf(record, this.lockPath);
-    reportRejected(record, this.lockPath);
-    return null;
+    const previous = holderOf(record, this.lockPath);
+    if ((flags & PreviousFlag.takenOver) !== 0) {
+      const { target, lockPath, token } = this;
+      publish('taken_over', { target, lockPath, token, previousHolder: previous });
+    }
+    return previous;
   }
 
   #compromised(what: string): HoldfastError {
@@ -239,6 +297,10 @@ export const releaseToHeirs = (lock: FileLock): void => {
 };
 
 export const verifyNotLost = (lock: FileLock): Promise<void> => FileLock.verifyNotLost(lock);
+
+export const idOf = (lock: FileLock): number => FileLock.idOf(lock);
+
+export const lossOf = (lock: FileLock): HoldfastError => FileLock.lossOf(lock);
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

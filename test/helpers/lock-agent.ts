@@ -16,6 +16,7 @@ import type {
   ReplaceResult,
   ReplaceSyncOptions,
   TryLockOptions,
+  UpdateOptions,
 } from 'holdfast';
 
 import { patience, within } from './bounded-wait.js';
@@ -99,6 +100,19 @@ export class AgentLock implements LockState {
 
   async verify(): Promise<void> {
     await this.#agent.call('verify', this.#number);
+  }
+
+  /** `replaceFile()` of the lock. */
+  async replaceFile(
+    data: string | Uint8Array,
+    options?: ReplaceSyncOptions,
+  ): Promise<ReplaceResult> {
+    return this.#agent.call<ReplaceResult>('replaceUnderLock', this.#number, data, options);
+  }
+
+  /** Resolves with the reason of the lock's `signal` when that is aborted. */
+  async loss(): Promise<AgentError> {
+    return new AgentError(await this.#agent.call('loss', this.#number));
   }
 
   /** What the lock looks like now; the properties of this object tell how it was when it was granted. */
@@ -192,6 +206,19 @@ export class LockAgent {
 
   async readRegularFile(target: string, options?: ReadOptions): Promise<FileContents | null> {
     return this.call<FileContents | null>('readRegularFile', target, options);
+  }
+
+  /**
+   * Resolves inside the function of `updateFile`; the function that it hands back lets that one return `contents`, and
+   * resolves with what the update came to.
+   */
+  async update(
+    target: string,
+    contents: string,
+    options?: AgentOptions<UpdateOptions>,
+  ): Promise<() => Promise<Buffer | null>> {
+    const number = await this.call<number>('update', target, contents, options);
+    return () => this.call<Buffer | null>('endUpdate', number);
   }
 
   /** What was published on holdfast's diagnostics channels so far. */
