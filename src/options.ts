@@ -278,7 +278,9 @@ function toTtl(form: Form, { ttl, shared }: Record<string, unknown>): number {
     );
   }
   if (shared === true) {
-    throw new RangeError(`option 'ttl' is for exclusive locks, got ${ttl} with shared: true`);
+    throw new RangeError(
+      `option 'ttl' is for exclusive locks, got a ttl of ${ttl} with shared: true`,
+    );
   }
   return ttl;
 }

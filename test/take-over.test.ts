@@ -1,7 +1,8 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { channels, lock, lockSync, tryLock, withLock } from 'holdfast';
+import { lock, lockSync, tryLock, withLock } from 'holdfast';
 import type { FileLock, HoldfastEvents } from 'holdfast';
 import { expect, test } from 'vitest';
 
@@ -117,7 +118,7 @@ test('the one who takes over is told whom from, and both are told of on the chan
     const listener = (event: unknown): void => {
       events.push(event as HoldfastEvents['taken_over']);
     };
-    channels.taken_over.subscribe(listener);
+    subscribe('holdfast:taken_over', listener);
     try {
       const { agent, held, resume } = await hungHolder(agents, directory, target);
       const next = await lock(target);
@@ -145,7 +146,7 @@ test('the one who takes over is told whom from, and both are told of on the chan
       expect(later.previousHolder).toBeNull();
       await later.release();
     } finally {
-      channels.taken_over.unsubscribe(listener);
+      unsubscribe('holdfast:taken_over', listener);
     }
   });
 });
@@ -202,7 +203,7 @@ test('a holder without a ttl, a shared one, and one whose event loop turns are n
     const plain = await agents.process();
     const held = await plain.lock(target);
     const resumePlain = await hang(plain, directory);
-    const timeout = 6 * ttl;
+    const timeout = 3 * ttl;
     await expect(lock(target, { ttl, timeout })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     resumePlain();
     await held.verify();
@@ -218,8 +219,8 @@ test('a holder without a ttl, a shared one, and one whose event loop turns are n
     await reader.verify();
     await reader.release();
 
-    const alive = await plain.lock(target, { ttl });
-    await expect(lock(target, { ttl, timeout })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    const alive = await plain.lock(target, { ttl: 1500 });
+    await expect(lock(target, { ttl, timeout: 3000 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await alive.verify();
     await alive.release();
   });
