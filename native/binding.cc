@@ -144,6 +144,10 @@ Value StartShowLife(const CallbackInfo& info) {
   return IdValue(info, EnvironmentOf(info).StartShowLife(IdAt(info, 0)));
 }
 
+Value StartShowLateLife(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartShowLateLife(IdAt(info, 0)));
+}
+
 Value DescriptorOf(const CallbackInfo& info) {
   const HeldLock* held = EnvironmentOf(info).FindHeld(IdAt(info, 0));
   const NativeHandle handle = held == nullptr ? kNoHandle : held->file.file.get();
@@ -334,6 +338,7 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<StartVerify>(exports, "startVerify", data);
   Export<ShowLife>(exports, "showLife", data);
   Export<StartShowLife>(exports, "startShowLife", data);
+  Export<StartShowLateLife>(exports, "startShowLateLife", data);
   Export<DescriptorOf>(exports, "descriptorOf", data);
   Export<PreviousOf>(exports, "previousOf", data);
   Export<StartWait>(exports, "startWait", data);

@@ -354,6 +354,18 @@ Environment::Id Environment::StartVerify(Id id) { return StartLookAt(id, IsStill
 Outcome Environment::ShowLife(Id id) { return LookAt(id, holdfast::ShowLife); }
 Environment::Id Environment::StartShowLife(Id id) { return StartLookAt(id, holdfast::ShowLife); }
 
+Environment::Id Environment::StartShowLateLife(Id id) {
+  return StartJob([lock = ShareHeld(id)](const Patience& patience) {
+    bool ours = false;
+    bool entered = false;
+    if (lock == nullptr) return Attempt::Of(Outcome::kStale);
+    Error error = ShowLateLife(*lock, patience, &ours, &entered);
+    if (!error.ok()) return Attempt::Failure(std::move(error));
+    if (!entered) return Attempt::Of(Outcome::kGuarded);
+    return Attempt::Of(ours ? Outcome::kGranted : Outcome::kStale);
+  });
+}
+
 std::shared_ptr<const HeldLock> Environment::ShareHeld(Id id) const {
   const auto held = held_.find(id);
   return held == held_.end() ? nullptr : held->second;

@@ -76,6 +76,8 @@ class Environment {
   // Shows a sign of life of a holder with a ttl: outcomes are as of Verify().
   Outcome ShowLife(Id id);
   Id StartShowLife(Id id);
+  // The same for one that comes late; waits for the guard as long as it takes.
+  Id StartShowLateLife(Id id);
   const HeldLock* FindHeld(Id id) const;
   // For a commit in another thread, which keeps the lock file open whatever becomes of the lock.
   std::shared_ptr<const HeldLock> ShareHeld(Id id) const;

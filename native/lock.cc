@@ -75,15 +75,29 @@ bool NeedsGuard(const DecodedRecord& found) {
 // Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets the guard without waiting
 // and still finds the record full clears it. That this may fail is no reason to refuse the lock: the record then stays for
 // the next holder to find.
-Error ClearPrevious(const LockFile& lock_file, bool guarded, DecodedRecord* found) {
+Error ClearPrevious(const LockFile& lock_file, DecodedRecord* found) {
   Guard guard;
-  if (!guarded) {
-    Error error = guard.Enter(lock_file, Patience::None(), &guarded);
-    if (!error.ok() || !guarded) return error;
-  }
-  Error error = ReadRecord(lock_file.file.get(), 0, found);
+  bool guarded = false;
+  Error error = guard.Enter(lock_file, Patience::None(), &guarded);
+  if (!error.ok() || !guarded) return error;
+  error = ReadRecord(lock_file.file.get(), 0, found);
   if (!error.ok() || !found->record.has_holder()) return error;
   return WriteRecord(lock_file.file.get(), WithoutHolder(found->record));
+}
+
+// A shared holder writes no record of its own.
+Error EnterShared(const LockFile& lock_file, bool guarded, DecodedRecord* previous) {
+  if (guarded && previous->record.ttl != 0) {
+    // What stays in the record must not make anybody take a shared holder for one with a ttl that hangs.
+    Record without_ttl = WithoutHolder(previous->record);
+    without_ttl.ttl = 0;
+    return WriteRecord(lock_file.file.get(), without_ttl);
+  }
+  if (!previous->record.has_holder()) return {};
+  DecodedRecord told;
+  if (!ClearPrevious(lock_file, &told).ok()) told = DecodedRecord{};
+  *previous = std::move(told);
+  return {};
 }
 
 // Writes as the holder, unless another one has the lock by now. Where a lock is taken over in its file, that one reads the
@@ -178,11 +192,7 @@ Error Enter(const LockFile& lock_file, const Patience& patience, Record* claim,
   const NativeHandle file = lock_file.file.get();
   if (lock_file.mode == LockMode::kShared) {
     claim->token = 0;  // a fencing token comes with exclusive grants only
-    if (!previous->record.has_holder()) return {};
-    DecodedRecord told;
-    if (!ClearPrevious(lock_file, guarded, &told).ok()) told = DecodedRecord{};
-    *previous = std::move(told);
-    return {};
+    return WithPath(EnterShared(lock_file, guarded, previous), lock_file.location.path);
   }
   Succeed(*previous, claim);
   error = WriteRecord(file, *claim);
@@ -206,6 +216,8 @@ Error GiveBackUntold(const HeldLock& lock) {
   if (!lock.previous.record.has_holder()) return Leave(lock);
   Record untold = lock.previous.record;
   untold.epoch = lock.epoch;
+  // As a release of ours would leave it: the one before is no holder that could hang.
+  untold.ttl = lock.ttl;
   if (lock.file.mode == LockMode::kExclusive) untold.token = lock.token;
   Error first = WriteAsHolder(lock, untold);
   Error error = Unlock(lock.file.file.get(), lock.file.slot);
@@ -227,17 +239,22 @@ Error IsStillOurs(const HeldLock& lock, bool* ours) {
 }
 
 Error ShowLife(const HeldLock& lock, bool* ours) {
-  *ours = true;
-  Guard guard;
-  if (kLockFilesHaveSlots) {
-    // Who is in the way is about to take the lock over, or does what we are to do next time.
-    bool entered = false;
-    Error error = guard.Enter(lock.file, Patience::None(), &entered);
-    if (!error.ok() || !entered) return error;
-  }
+  // One that was robbed must not show life for its successor. Not under the guard: who is slow there would make a punctual
+  // holder look silent.
   Error error = IsStillOurs(lock, ours);
   if (!error.ok() || !*ours) return error;
-  return WithPath(StampModified(lock.file.file.get()), lock.file.location.path);
+  FileStatus status;
+  error = InspectFile(lock.file.file.get(), &status);
+  if (error.ok()) error = StampModified(lock.file.file.get(), status.modified);
+  return WithPath(error, lock.file.location.path);
+}
+
+Error ShowLateLife(const HeldLock& lock, const Patience& patience, bool* ours, bool* entered) {
+  *ours = true;
+  Guard guard;
+  Error error = guard.Enter(lock.file, patience, entered);
+  if (!error.ok() || !*entered) return WithPath(error, lock.file.location.path);
+  return ShowLife(lock, ours);
 }
 
 }  // namespace holdfast

@@ -77,6 +77,10 @@ Error IsStillOurs(const HeldLock& lock, bool* ours);
 // Shows a sign of life of a holder that named a ttl; `*ours` as above.
 Error ShowLife(const HeldLock& lock, bool* ours);
 
+// The same for one that comes late: somebody may have found it silent for its ttl, and be stopped between that check and
+// what it permits. Under the guard nobody is; from then on the check holds no more. `*entered` as in Guard::Enter().
+Error ShowLateLife(const HeldLock& lock, const Patience& patience, bool* ours, bool* entered);
+
 }  // namespace holdfast
 
 #endif  // HOLDFAST_LOCK_H_

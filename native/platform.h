@@ -159,8 +159,9 @@ Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
-// Sets FileStatus::modified to now: a sign of life that changes no contents.
-Error StampModified(NativeHandle file);
+// Sets FileStatus::modified to now, or, should the file system's clock stand still or step back to `previous`, to a
+// later time: a sign of life that changes no contents.
+Error StampModified(NativeHandle file, uint64_t previous = 0);
 
 // ---- Temporary files ------------------------------------------------------------------------------
 

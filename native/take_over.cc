@@ -58,9 +58,18 @@ Error LockNextSlot(const Record& record, LockFile* file, bool* locked) {
 
 }  // namespace
 
-Error See(NativeHandle file, Sighting* sighting, DecodedRecord* record) {
+Error See(const LockFile& lock_file, Sighting* sighting, DecodedRecord* record) {
+  NativeHandle file = lock_file.file.get();
+  Handle fresh;
   FileStatus status;
-  Error error = InspectFile(file, &status);
+  Error error;
+  if (lock_file.file_system != FileSystemClass::kLocal) {
+    // A file that is open may show what it was a minute ago; opening it asks the other machine: nfs(5), "close-to-open".
+    const LockLocation& location = lock_file.location;
+    error = OpenLockFile(location.directory, location.name, &fresh, &status);
+    if (error.ok() && fresh.valid()) file = fresh.get();
+  }
+  if (error.ok()) error = InspectFile(file, &status);
   if (error.ok()) error = ReadHolder(file, record);
   if (!error.ok()) return error;
   const Record& seen = record->record;
@@ -98,8 +107,11 @@ Error TakeOver(const Sighting& overdue, const Patience& patience, LockFile* file
   if (error.ok() && ready) error = IsInPlace(*file, &ready);
   if (!error.ok() || !ready) return error;
   Sighting now;
-  error = See(file->file.get(), &now, previous);
+  error = See(*file, &now, previous);
   if (!error.ok() || !(now == overdue)) return error;
+  // A process that has ended hangs no more: whoever has the lock now takes it without our record, as flock(1) does.
+  const Record& silent = previous->record;
+  if (InspectProcess(silent.pid, silent.start_token) == Liveness::kDead) return {};
 
   Record record = *claim;
   if (file->mode == LockMode::kExclusive) {

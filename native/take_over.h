@@ -24,7 +24,7 @@ struct Sighting {
   bool has_ttl() const { return pid != 0 && ttl != 0; }
 };
 
-Error See(NativeHandle file, Sighting* sighting, DecodedRecord* record);
+Error See(const LockFile& lock_file, Sighting* sighting, DecodedRecord* record);
 
 // What a waiter has seen so far. It counts its own time, and no clock of the holder's; and only time in which it was
 // awake itself, so that a machine or a container that was suspended robs nobody.

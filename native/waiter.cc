@@ -24,7 +24,7 @@ Wait::Wait(LockFile file, std::function<void()> on_done)
       last_seen_(file_.found) {
   Sighting sighting;
   DecodedRecord record;
-  if (file_.found.record.ttl == 0 || !See(file_.file.get(), &sighting, &record).ok()) return;
+  if (file_.found.record.ttl == 0 || !See(file_, &sighting, &record).ok()) return;
   observation_.Add(sighting);
 }
 
@@ -77,7 +77,7 @@ void Wait::LookWhilePolling() {
   if (IsInPlace(file_, &in_place).ok() && !in_place) result_ = State::kMoved;
   Sighting sighting;
   DecodedRecord record;
-  const bool seen = See(file_.file.get(), &sighting, &record).ok();
+  const bool seen = See(file_, &sighting, &record).ok();
   std::lock_guard<std::mutex> guard(mutex_);
   if (seen) {
     last_seen_ = std::move(record);
@@ -151,7 +151,7 @@ Wait::View Wait::Look() {
     if (!IsInPlace(file_, &view.in_place).ok()) view.in_place = true;
     Sighting sighting;
     DecodedRecord record;
-    if (See(file_.file.get(), &sighting, &record).ok()) observation_.Add(sighting);
+    if (See(file_, &sighting, &record).ok()) observation_.Add(sighting);
   }
   view.overdue = observation_.IsOverdue();
   return view;

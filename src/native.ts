@@ -188,6 +188,7 @@ interface NativeBinding {
   startVerify(id: number): number;
   showLife(id: number): Outcome;
   startShowLife(id: number): number;
+  startShowLateLife(id: number): number;
   descriptorOf(id: number): number;
   previousOf(id: number): NativeRecord | null;
 

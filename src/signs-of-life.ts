@@ -44,19 +44,33 @@ export class SignsOfLife {
   }
 
   #show(): void {
-    if (!this.#remote) this.#conclude(native.showLife(this.#id));
-    else {
+    const startedAt = performance.now();
+    if (this.#remote) {
       whenDelivered(native.startShowLife(this.#id), (outcome) => {
-        this.#conclude(outcome);
+        this.#conclude(outcome, startedAt);
       });
+    } else {
+      this.#conclude(native.showLife(this.#id), startedAt);
     }
   }
 
-  #conclude(outcome: Outcome): void {
+  #conclude(outcome: Outcome, startedAt: number): void {
+    if (this.#stopped) return;
+    if (outcome === Outcome.granted && this.isOverdue) {
+      // Somebody may already have seen us silent for too long.
+      whenDelivered(native.startShowLateLife(this.#id), (late) => {
+        this.#accept(late, startedAt);
+      });
+    } else {
+      this.#accept(outcome, startedAt);
+    }
+  }
+
+  #accept(outcome: Outcome, startedAt: number): void {
     if (this.#stopped) return;
     this.#onSign(outcome);
     if (outcome === Outcome.stale) return;
-    if (outcome === Outcome.granted) this.#lastSignAt = performance.now();
+    if (outcome === Outcome.granted) this.#lastSignAt = startedAt;
     this.#schedule();
   }
 }

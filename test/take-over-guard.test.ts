@@ -105,3 +105,29 @@ describe.runIf(has('flockCommand', 'posixShell', 'signals'))(
     });
   },
 );
+
+test.runIf(has('flockCommand', 'posixShell', 'signals'))(
+  'who takes the lock file without a record is not robbed for the holder with a ttl that died before',
+  async () => {
+    await withTemporaryDirectory(async (directory) =>
+      withLockAgents(async (agents) => {
+        const target = path.join(directory, 'file');
+        const holder = await agents.process();
+        const held = await holder.lock(target, { ttl });
+        holder.kill('SIGKILL');
+        expect(await holder.waitForExit()).toEqual({ code: null, signal: 'SIGKILL' });
+        const other = agents.children.spawn('flock', [held.lockPath, 'sh', '-c', 'echo in; cat']);
+        await other.waitForOutput(/in/);
+        await expect(lock(target, { timeout: 4 * ttl })).rejects.toMatchObject({
+          code: 'ETIMEDOUT',
+        });
+        other.process.stdin?.end();
+        expect(await other.waitForExit()).toEqual({ code: 0, signal: null });
+        const next = await lock(target);
+        expect(next.lockPath).toBe(held.lockPath);
+        expect(next.previousHolder).toMatchObject({ pid: holder.pid });
+        await next.release();
+      }),
+    );
+  },
+);

@@ -16,7 +16,6 @@ test(
     await withTemporaryDirectory(async (directory) =>
       withLockAgents(async (agents) => {
         const target = path.join(directory, 'file');
-        const until = Date.now() + atScale(600_000, 6000);
         const holder = await agents.process();
         const waiters = await Promise.all([agents.process(), agents.process()]);
         const burners = Array.from({ length: 4 }, () =>
@@ -26,6 +25,7 @@ test(
           ]),
         );
         expect(burners).toHaveLength(4);
+        const until = Date.now() + atScale(600_000, 6000);
         let rounds = 0;
         let void_ = 0;
         while (Date.now() < until) {

@@ -30,7 +30,7 @@ Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(
 Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
-Error StampModified(NativeHandle) { return Unsupported(); }
+Error StampModified(NativeHandle, uint64_t) { return Unsupported(); }
 
 Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsupported(); }
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {

@@ -103,6 +103,7 @@ class PrivateDescriptor {
 };
 
 constexpr uint32_t kOwnerWrite = 0200;
+constexpr uint64_t kNanosecondsPerTick = 100;
 inline bool IsPrivateMode(uint32_t mode) { return (mode & 077U) == 0; }
 
 // A number for the owner, equal for equal owners; 0 for those who may do everything, -1 if it cannot be read.
