@@ -41,7 +41,7 @@ export const RecordState = { valid: 0, empty: 1, malformed: 2, foreign: 3 } as c
 export const livenessNames = ['alive', 'dead', 'unknown'] as const;
 
 /** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
-export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3 } as const;
+export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3, age: 4 } as const;
 export const PreviousFlag = {
   hasHolder: 1,
   malformed: 2,
@@ -238,7 +238,7 @@ interface NativeAddon {
   ): NativeBinding;
 }
 
-export const result = new Float64Array(4);
+export const result = new Float64Array(5);
 
 const addon = load(join(__dirname, '..')) as NativeAddon;
 
