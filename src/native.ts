@@ -84,6 +84,7 @@ export interface NativeInspection {
   liveness: number;
   record: NativeRecord;
   pids: number[];
+  inheritors: number[];
 }
 
 /** A replace, as native/replace_binding.cc takes it; numbers are those of the enums in native/replace.h. */
