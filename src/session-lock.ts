@@ -56,10 +56,12 @@ export interface SessionTransition {
   changed: boolean;
   /** What was there before, or what was in the way. */
   found: SessionLockStatus;
+  /** What the file says now; null when it is absent or malformed. */
+  record: SessionLockRecord | null;
 }
 
-/** What a change came to: made, rightly not made, or not made as somebody who asks for no lock was faster. */
-type Outcome = 'made' | 'not-made' | 'overtaken';
+/** What a change came to: what the file says now, rightly nothing, or nothing as somebody who asks for no lock was faster. */
+type Outcome = { record: SessionLockRecord | null } | 'not-made' | 'overtaken';
 
 /** A status, and what is needed to change the file that it is about. */
 interface Look {
@@ -90,7 +92,7 @@ interface Look {
 export class SessionLock {
   readonly path: string;
   readonly #place: SessionLockPlace;
-  /** The token of the lock that was created through this object, which needs no session id to be its own. */
+  /** The token of the lock that was created through this object: where no ids can be compared, it tells its own by that. */
   #created: number | null = null;
 
   constructor(path: string | URL, options?: SessionLockOptions) {
@@ -121,7 +123,7 @@ export class SessionLock {
       };
       await this.#write(record, { createOnly: true, signal: call.signal }, held);
       this.#created = token;
-      return 'made';
+      return { record };
     });
   }
 
@@ -145,7 +147,7 @@ export class SessionLock {
       const { ttl = status.record.ttl, signal } = call;
       const record = { ...status.record, ttl, renewedAt: new Date() };
       await this.#write(record, { ifMatch: { identity }, signal }, held);
-      return 'made';
+      return { record };
     });
   }
 
@@ -172,7 +174,7 @@ export class SessionLock {
       if (!mayRemove(status) || identity === null) return 'not-made';
       const { parents } = this.#place;
       const removed = await removeFile(this.path, identity, { parents, signal: call.signal });
-      return removed ? 'made' : 'overtaken';
+      return removed ? { record: null } : 'overtaken';
     });
   }
 
@@ -190,8 +192,9 @@ export class SessionLock {
         if (code === 'EEXIST' || code === 'ECONFLICT') return 'overtaken';
         throw error;
       });
+      if (typeof outcome === 'object') return { changed: true, found: found.status, ...outcome };
       const { status } = outcome === 'overtaken' ? await this.#look(call) : found;
-      return { changed: outcome === 'made', found: status };
+      return { changed: false, found: status, record: status.record };
     });
   }
 
@@ -228,7 +231,9 @@ export class SessionLock {
     }
     const { record } = parsed;
     const expired = isOver(record.renewedAt.getTime(), record.ttl);
-    const relation = record.token === this.#created ? 'own' : relationTo(record, call.session);
+    const compared = relationTo(record, call.session);
+    const isOurs = compared === 'no-session' && record.token === this.#created;
+    const relation = isOurs ? 'own' : compared;
     const reason = expired && relation !== 'own' ? 'ttl-expired' : relation;
     return { status: { ...base, reason, expired, record }, identity, foreign: false };
   }
