@@ -25,6 +25,8 @@ export interface LockInspection {
   holder: LockHolder | null;
   /** A holder that ended without release, and whom the lock file still names: it is not the present one. */
   previousHolder: LockHolder | null;
+  /** Milliseconds without a sign of life after which `holder` loses its lock to whoever waits; null when it never does. */
+  ttl: number | null;
   /**
    * Whether the process that the lock file names, as either of the two, is still there: by its pid and the time of its
    * start, so that another process with that pid is not taken for it. Never more than `unknown` for a process of another
@@ -75,6 +77,7 @@ function toInspection(target: string): LockInspection {
     shared: seen.held ? seen.shared : null,
     holder: isPast ? null : named,
     previousHolder: isPast ? named : null,
+    ttl: named !== null && !isPast && seen.record.ttl > 0 ? seen.record.ttl : null,
     liveness: livenessNames[seen.liveness] ?? 'unknown',
     pids: seen.pids,
     inheritedBy: seen.inheritors,

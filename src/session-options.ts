@@ -74,9 +74,6 @@ function toTtl(ttl: unknown): number {
   if (typeof ttl !== 'number') {
     throw new TypeError(`option 'ttl' must be a number of milliseconds, got ${show(ttl)}`);
   }
-  const milliseconds = Math.ceil(ttl);
-  if (Number.isSafeInteger(milliseconds) && milliseconds > 0) return milliseconds;
-  throw new RangeError(
-    `option 'ttl' must be more than 0 milliseconds and finite, got ${show(ttl)}`,
-  );
+  if (Number.isSafeInteger(ttl) && ttl > 0) return ttl;
+  throw new RangeError(`option 'ttl' must be whole milliseconds, 1 or more, got ${show(ttl)}`);
 }

@@ -24,6 +24,7 @@ test('a lock that nobody ever took is free, and looking leaves nothing behind', 
       shared: null,
       holder: null,
       previousHolder: null,
+      ttl: null,
       liveness: 'unknown',
       pids: [],
       inheritedBy: [],
@@ -48,6 +49,18 @@ test('state and holder are right before, during and after', () =>
     const shared = await lock(target, { shared: true });
     expect(await inspectLock(target)).toMatchObject({ state: 'held', shared: true, holder: null });
     await shared.release();
+  }));
+
+test('the ttl is that of the holder, and nobody’s when it has released', () =>
+  withTemporaryDirectory(async (directory) => {
+    const target = path.join(directory, 'data');
+    const held = await lock(target, { ttl: 30_000 });
+    expect(await inspectLock(target)).toMatchObject({ state: 'held', ttl: 30_000 });
+    await held.release();
+    expect(await inspectLock(target)).toMatchObject({ state: 'free', ttl: null });
+    const next = await lock(target);
+    expect(await inspectLock(target)).toMatchObject({ state: 'held', ttl: null });
+    await next.release();
   }));
 
 test.runIf(has('proc'))('the kernel names the processes that hold the lock', () =>

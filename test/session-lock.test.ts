@@ -529,10 +529,14 @@ describe('what is wrong with the arguments is said', () => {
     ['an option', () => new SessionLock('a', { ttl: 1 } as never), /unknown option 'ttl'/],
     ['the timeout', () => new SessionLock('a', { timeout: -1 }), /option 'timeout' must be 0 or/],
     ['the session', () => tool.status({ session: 42 as never }), /'session' must be a string/],
-    ['a ttl of 0', () => tool.create({ ttl: 0 }), /'ttl' must be more than 0.*got 0/],
-    ['a negative ttl', () => tool.create({ ttl: -1 }), /'ttl' must be more than 0/],
-    ['an endless ttl', () => tool.renew({ ttl: Infinity }), /'ttl' must be .* finite/],
-    ['a ttl that is NaN', () => tool.breakStale({ ttl: NaN }), /'ttl' must be more than 0/],
+    [
+      'a ttl of 0',
+      () => tool.create({ ttl: 0 }),
+      /'ttl' must be whole milliseconds, 1 or more, got 0/,
+    ],
+    ['a negative ttl', () => tool.create({ ttl: -1 }), /'ttl' must be whole milliseconds/],
+    ['an endless ttl', () => tool.renew({ ttl: Infinity }), /'ttl' must be whole .* got Infinity/],
+    ['a ttl that is NaN', () => tool.breakStale({ ttl: NaN }), /'ttl' must be whole milliseconds/],
     ['a ttl as text', () => tool.create({ ttl: '30' as never }), /'ttl' must be a number/],
     ['a signal', () => tool.create({ signal: {} as never }), /'signal' must be an AbortSignal/],
     [

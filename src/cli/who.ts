@@ -51,6 +51,9 @@ function describe(inspection: LockInspection): string[] {
   if (inspection.state === 'held' && previousHolder !== null) {
     lines.push(`the lock file still names an earlier holder: ${describeHolder(previousHolder)}`);
   }
+  if (inspection.ttl !== null) {
+    lines.push(`taken over after ${formatDuration(inspection.ttl)} without a sign of life`);
+  }
   if (inspection.malformed) {
     lines.push('the record in the lock file is damaged: who wrote it cannot be told');
   }
