@@ -60,6 +60,10 @@ export interface SessionTransition {
   record: SessionLockRecord | null;
 }
 
+/** Milliseconds. */
+const defaultTtl = 30_000;
+const sessionFileMode = 0o600;
+
 /** What a change came to: what the file says now, rightly nothing, or nothing as somebody who asks for no lock was faster. */
 type Outcome = { record: SessionLockRecord | null } | 'not-made' | 'overtaken';
 
@@ -170,8 +174,9 @@ export class SessionLock {
     mayRemove: (status: SessionLockStatus) => boolean,
   ): Promise<SessionTransition> {
     const call = toSessionCall(form, options);
-    return this.#transition(call, async ({ status, identity }) => {
+    return this.#transition(call, async ({ status, identity }, held) => {
       if (!mayRemove(status) || identity === null) return 'not-made';
+      held.verify();
       const { parents } = this.#place;
       const removed = await removeFile(this.path, identity, { parents, signal: call.signal });
       return removed ? { record: null } : 'overtaken';
@@ -269,10 +274,6 @@ export class SessionLock {
     return new HoldfastError('ECORRUPT', `${what}, '${path}'`, { path, refused: true });
   }
 }
-
-/** Milliseconds. */
-const defaultTtl = 30_000;
-const sessionFileMode = 0o600;
 
 /** A moment that lies further ahead than a ttl was told by another clock, and says as little as one long past. */
 function isOver(signOfLife: number, ttl: number): boolean {

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { inspectLock, lock, tryLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { has } from './helpers/capabilities.js';
+import { has, ownPidNamespace } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import { commandFile } from './helpers/command-line.js';
 import { withLockAgents } from './helpers/lock-agent.js';
@@ -165,6 +165,37 @@ test('of a holder on another machine, or with another start, it is not said that
     expect(await seen(startToken)).toMatchObject({ liveness: 'alive', holder: { self: true } });
     await held.release();
   }));
+
+test.runIf(has('pidNamespaces', 'proc'))(
+  'of a holder in another pid namespace it is unknown whether it lives, seen from either side',
+  () =>
+    withTemporaryDirectory((directory) =>
+      withChildren(async (children) => {
+        const target = path.join(directory, 'data');
+        const command = [process.execPath, commandFile];
+        const inside = children.spawn('unshare', [
+          ...[...ownPidNamespace, ...command, 'run', target, '--'],
+          ...[process.execPath, path.join(fixturesDirectory, 'foreground-command.cjs')],
+        ]);
+        await inside.waitForOutput(/ready/);
+        const seen = await inspectLock(target);
+        expect(seen).toMatchObject({
+          ...{ state: 'held', previousHolder: null, liveness: 'unknown', inheritedBy: [] },
+        });
+        // The record has the process id of the namespace, the kernel tells ours.
+        expect(seen.pids).not.toEqual([seen.holder?.pid]);
+        expect(seen.pids).toHaveLength(1);
+
+        const own = path.join(directory, 'own');
+        const held = await lock(own);
+        const who = await run('unshare', [...ownPidNamespace, ...command, 'who', '--json', own]);
+        expect(JSON.parse(who.stdout)).toMatchObject({
+          ...{ state: 'held', holder: { pid: process.pid }, liveness: 'unknown', pids: [] },
+        });
+        await held.release();
+      }),
+    ),
+);
 
 test.runIf(has('flockCommand'))('a holder that is not holdfast is seen, too', () =>
   withTemporaryDirectory(async (directory) => {

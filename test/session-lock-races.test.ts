@@ -49,7 +49,7 @@ test(
         const file = path.join(directory, 'lock');
         const owner = await agents.process();
         const breakers = await Promise.all([1, 2, 3, 4].map(() => agents.process()));
-        const rounds = atScale(20_000, 150);
+        const rounds = atScale(5_000, 150);
         let renewals = 0;
         for (let round = 1; round <= rounds; round++) {
           const fields = { ...fieldsOfAge(60_000), ...sessionFields('s-1'), token: round };
