@@ -3,13 +3,16 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 
 import { lock } from 'holdfast';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import type { ChildExit } from './helpers/child.js';
 import { holdfast } from './helpers/command-line.js';
 import { fieldsOfAge, sessionFields, sessionFileOf, sha256 } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+
+// Each runs a program time and again, which takes a while where that is slow to start.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Result extends ChildExit {
   stdout: string;

@@ -16,29 +16,30 @@ test(
     await withTemporaryDirectory(async (directory) => {
       const file = path.join(directory, 'lock');
       await writeFile(`${file}.counter`, '0');
-      const rounds = atScale(500, 15);
+      const programs = 4;
+      const rounds = atScale(700, 10);
       const tokens = await withChildren(async (children) => {
         const args = [file, `${rounds}`];
-        const holders = Array.from({ length: 6 }, () =>
+        const holders = Array.from({ length: programs }, () =>
           children.fork('session-holder.mjs', { args }),
         );
         for (const holder of holders) await holder.waitForMessage('ready');
         for (const holder of holders) holder.send('go');
         const held = holders.map(async (holder) => {
-          const done = await holder.waitForMessage('done', limitAtScale(60_000));
+          const done = await holder.waitForMessage('done', limitAtScale(120_000));
           expect(await holder.waitForExit()).toEqual({ code: 0, signal: null });
           return done.tokens as number[];
         });
         return (await Promise.all(held)).flat();
       });
-      expect(tokens).toHaveLength(6 * rounds);
+      expect(tokens).toHaveLength(programs * rounds);
       expect(new Set(tokens).size).toBe(tokens.length);
       expect(Number(await readFile(`${file}.counter`, 'utf8'))).toBe(tokens.length);
       expect((await readdir(directory)).sort()).toEqual(['.lock.lock', 'lock.counter']);
-      printFigure(`6 programs x ${rounds} session locks, one at a time`);
+      printFigure(`${programs} programs x ${rounds} session locks, one at a time`);
     });
   },
-  limitAtScale(60_000),
+  limitAtScale(120_000),
 );
 
 test(
@@ -49,7 +50,7 @@ test(
         const file = path.join(directory, 'lock');
         const owner = await agents.process();
         const breakers = await Promise.all([1, 2, 3, 4].map(() => agents.process()));
-        const rounds = atScale(5_000, 150);
+        const rounds = atScale(5_000, 50);
         let renewals = 0;
         for (let round = 1; round <= rounds; round++) {
           const fields = { ...fieldsOfAge(60_000), ...sessionFields('s-1'), token: round };
@@ -71,5 +72,5 @@ test(
       }),
     );
   },
-  limitAtScale(60_000),
+  limitAtScale(120_000),
 );

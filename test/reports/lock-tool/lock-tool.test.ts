@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionLock, safeFileName, sanitizeSessionId } from 'holdfast';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { withChildren } from '../../helpers/child.js';
 import { atScale, limitAtScale, printFigure } from '../../helpers/scale.js';
@@ -13,6 +13,9 @@ import { withTemporaryDirectory } from '../../helpers/temporary-directory.js';
 // A lock tool takes a lock for a session and ends; a stop hook, another process, has to tell its own session's lock from a
 // foreign one and from one that a crashed session has left. The session's id comes from the environment, and was written
 // into the lock file and into paths as it came.
+
+// Each runs programs time and again, which takes a while where those are slow to start.
+vi.setConfig({ testTimeout: limitAtScale(120_000) });
 
 interface Place {
   directory: string;
@@ -83,7 +86,7 @@ test(
   'a tool that is killed at any moment leaves a whole lock or none, and nobody has to wait for it',
   async () => {
     await withPlace(async ({ directory, file }) => {
-      const kills = atScale(500, 8);
+      const kills = atScale(500, 5);
       const left = { lock: 0, none: 0 };
       for (let round = 0; round < kills; round++) {
         await withChildren(async (children) => {
@@ -107,14 +110,14 @@ test(
       );
     });
   },
-  limitAtScale(60_000),
+  limitAtScale(120_000),
 );
 
 describe('a session whose id is up to no good', () => {
   // Not all of them can be in an environment, and each costs two processes.
   test('cannot write elsewhere, nor pass for another, nor be taken for it', async () => {
     await withPlace(async ({ directory, file, run }, home) => {
-      const used = adversarialIds.filter((_, index) => atScale(0, index % 3) === 0);
+      const used = adversarialIds.filter((_, index) => atScale(0, index % 5) === 0);
       for (const id of used) {
         expect(await run('tool', id), id).toBe(true);
         const text = await readFile(file, 'utf8');
