@@ -26,6 +26,7 @@
         'native/path.cc',
         'native/read_file.cc',
         'native/record.cc',
+        'native/remove_file.cc',
         'native/replace.cc',
         'native/replace_binding.cc',
         'native/take_over.cc',

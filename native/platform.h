@@ -320,6 +320,12 @@ struct KernelHolders {
 };
 KernelHolders FindKernelHolders(const FileIdentity& identity);
 
+// Processes that hold the lock on the file without having taken it: they have inherited the handle of one that ended or
+// closed it. `takers` are those that FindKernelHolders() names: while one of them may still hold the lock nobody is looked
+// for, since that is a look at every process. Empty where the kernel does not tell, and for those that it does not show.
+std::vector<int64_t> FindInheritors(const FileIdentity& identity,
+                                    const std::vector<int64_t>& takers);
+
 // ---- Waiting -------------------------------------------------------------------------------------------------------
 
 enum class WaitResult : uint8_t { kGranted, kInterrupted, kFailed };

@@ -6,6 +6,7 @@
 #include "addon_data.h"
 #include "binding.h"
 #include "read_file.h"
+#include "remove_file.h"
 #include "replace.h"
 
 namespace holdfast {
@@ -192,6 +193,31 @@ Value CloseReplacement(const CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Runs a job in libuv's pool. Its outcome is what ToValue() makes of it.
+template <typename Job>
+class JobWorker : public Napi::AsyncWorker {
+ public:
+  JobWorker(Napi::Env env, Job job)
+      : Napi::AsyncWorker(env),
+        job_(std::move(job)),
+        deferred_(Napi::Promise::Deferred::New(env)) {}
+
+  static Value Start(Napi::Env env, Job job) {
+    auto* worker = new JobWorker(env, std::move(job));
+    const Napi::Promise promise = worker->deferred_.Promise();
+    worker->Queue();  // and deletes itself afterwards
+    return promise;
+  }
+
+ protected:
+  void Execute() override { job_.Run(); }
+  void OnOK() override { deferred_.Resolve(job_.ToValue(Env())); }
+
+ private:
+  Job job_;
+  const Napi::Promise::Deferred deferred_;
+};
+
 // ---- Reading ----
 
 struct Reading {
@@ -216,23 +242,6 @@ struct Reading {
   }
 };
 
-class ReadWorker : public Napi::AsyncWorker {
- public:
-  ReadWorker(Napi::Env env, Reading reading)
-      : Napi::AsyncWorker(env),
-        reading_(std::move(reading)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise Promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override { reading_.Run(); }
-  void OnOK() override { deferred_.Resolve(reading_.ToValue(Env())); }
-
- private:
-  Reading reading_;
-  const Napi::Promise::Deferred deferred_;
-};
-
 Reading ReadingOf(const CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   Reading reading;
@@ -244,16 +253,41 @@ Reading ReadingOf(const CallbackInfo& info) {
 }
 
 Value ReadFile(const CallbackInfo& info) {
-  auto* worker = new ReadWorker(info.Env(), ReadingOf(info));
-  const Napi::Promise promise = worker->Promise();
-  worker->Queue();
-  return promise;
+  return JobWorker<Reading>::Start(info.Env(), ReadingOf(info));
 }
 
 Value ReadFileSync(const CallbackInfo& info) {
   Reading reading = ReadingOf(info);
   reading.Run();
   return reading.ToValue(info.Env());
+}
+
+// ---- Removing ----
+
+struct Removal {
+  RemoveRequest request;
+  bool removed = false;
+  Error error;
+
+  void Run() { error = RemoveFile(request, &removed); }
+
+  Napi::Object ToValue(Napi::Env env) const {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("ok", error.ok());
+    object.Set("removed", removed);
+    object.Set("transient", error.transient);
+    if (!error.ok()) object.Set("error", ErrorValueOf(env, error));
+    return object;
+  }
+};
+
+Value RemoveRegularFile(const CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  Removal removal;
+  removal.request.path = StringOf(options, "path");
+  removal.request.parents = ParentsOf(options);
+  removal.request.expected = VersionOfText(StringOf(options, "expected"));
+  return JobWorker<Removal>::Start(info.Env(), std::move(removal));
 }
 
 }  // namespace
@@ -266,6 +300,7 @@ void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
   Export<CloseReplacement>(exports, "closeReplacement", data);
   Export<ReadFile>(exports, "readFile", data);
   Export<ReadFileSync>(exports, "readFileSync", data);
+  Export<RemoveRegularFile>(exports, "removeFile", data);
 }
 
 }  // namespace holdfast

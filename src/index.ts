@@ -6,6 +6,8 @@ export { inspectLock } from './inspect.js';
 export { HoldfastError } from './errors.js';
 export { channels } from './events.js';
 export { safeFileName, sanitizeSessionId } from './sanitize.js';
+export { SessionLock } from './session-lock.js';
+export { incrementSessionCounter, safeSessionPath } from './session-path.js';
 export type { HoldfastErrorCode } from './errors.js';
 export type { HoldfastEventName, HoldfastEvents } from './events.js';
 export type { FileLock } from './file-lock.js';
@@ -31,3 +33,11 @@ export type {
 export type { UpdateFunction } from './update-group.js';
 export type { JsonFunction, UpdateOptions, UpdateSyncOptions } from './update.js';
 export type { LockHolder } from './record.js';
+export type { SessionLockRecord } from './session-file.js';
+export type { SessionLockReason, SessionLockStatus, SessionTransition } from './session-lock.js';
+export type {
+  SessionLockOptions,
+  SessionOptions,
+  SessionTransitionOptions,
+} from './session-options.js';
+export type { SessionCounterOptions } from './session-path.js';

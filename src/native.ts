@@ -84,6 +84,7 @@ export interface NativeInspection {
   liveness: number;
   record: NativeRecord;
   pids: number[];
+  inheritors: number[];
 }
 
 /** A replace, as native/replace_binding.cc takes it; numbers are those of the enums in native/replace.h. */
@@ -155,6 +156,18 @@ export type NativeReading =
   | { ok: true; exists: false }
   | { ok: true; exists: true; identity: string; contents: Buffer };
 
+export interface NativeRemoveOptions {
+  path: string;
+  refuseParentLinks: boolean;
+  /** An identity. */
+  expected: string;
+}
+
+export type NativeRemoval =
+  | { ok: false; transient: boolean; error: NativeError }
+  /** Not removed: it was not the expected file. */
+  | { ok: true; removed: boolean };
+
 /** What a holder says of itself. */
 export type ClaimantArguments = [
   sessionId: string | undefined,
@@ -216,6 +229,7 @@ interface NativeBinding {
   closeReplacement(id: number): void;
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
+  removeFile(options: NativeRemoveOptions): Promise<NativeRemoval>;
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;

@@ -8,9 +8,10 @@ import { renderOverview } from './help.js';
 import { replace } from './replace.js';
 import { report } from './report.js';
 import { run } from './run.js';
+import { session } from './session.js';
 import { who } from './who.js';
 
-const commands = [run, who, replace, demo];
+const commands = [run, who, replace, session, demo];
 
 void main(process.argv.slice(2)).then((code) => {
   // Not process.exit(): output that is still on its way to a pipe would be cut off.

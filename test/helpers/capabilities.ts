@@ -30,6 +30,9 @@ import { withoutUnnamedFiles } from './unnamed-files.js';
 /** The user that tests take for "somebody else, without privileges": Debian's, macOS's and BSD's `nobody`. */
 export const ordinaryUser = { uid: 65_534, gid: 65_534 } as const;
 
+/** Arguments of unshare(1), before a command line. */
+export const ownPidNamespace = ['--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+
 /** Each probe tries the thing itself and hands back why it does not work, or null. */
 const probes = {
   /** Children can be started as `ordinaryUser`, and that user can read this checkout. */
@@ -215,6 +218,9 @@ const probes = {
 
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
+
+  /** Processes can be given process ids, and a /proc, of their own: unshare(1) of util-linux. */
+  pidNamespaces: () => whyNot('unshare', [...ownPidNamespace, 'true']),
 
   /** Device nodes can be made. */
   mknod: () =>
