@@ -76,7 +76,7 @@ const noJob: JobDraft = { job: null, lines: null };
  * (ENOSPC, EACCES, …), a refusal; then the job is as it was. A file that is damaged, or not the store's, is ECORRUPT with
  * its `path`, and is never written to.
  */
-export class JobStore<Job extends JobFields = JobFields> {
+export class JobStore<Job extends JobFields = JobFields & Record<string, unknown>> {
   readonly #settings: JobStoreSettings;
   readonly #groups = new RoundGroups<JobDraft, JobChange, JobDraft>();
   #opened: Promise<void> | null = null;
@@ -125,7 +125,10 @@ export class JobStore<Job extends JobFields = JobFields> {
         added.push(encodeLine(line));
       });
       if (returned === undefined && added.length === 0) return draft;
-      return changeJob(draft, id, toFieldChanges(returned ?? {}), [...added, ...encoded]);
+      return changeJob(draft, id, returned === undefined ? [] : toFieldChanges(returned), [
+        ...added,
+        ...encoded,
+      ]);
     });
     return job === null ? null : toStoredJob<Job>(job);
   }
@@ -143,7 +146,7 @@ export class JobStore<Job extends JobFields = JobFields> {
     const place = this.#placeOf(id);
     const signal = toChangeSignal('appendLog', options);
     const encoded = [encodeLine(line)];
-    const patch = progress === undefined ? [] : toFieldChanges({ progress_pct: progress });
+    const patch = progress === undefined ? [] : [['progress_pct', progress] as const];
     const { job } = await this.#change(place, signal, (draft) =>
       changeJob(draft, id, patch, encoded),
     );

@@ -2,7 +2,7 @@
 import { HoldfastError } from '../errors.js';
 import { jobNameOfLog } from './names.js';
 import { safeFileName } from '../sanitize.js';
-import { problemOfFields, type JobLog, type JobState } from './state.js';
+import { checkFields, type JobLog, type JobState } from './state.js';
 import { show } from '../option-checks.js';
 
 const formatVersion = 1;
@@ -39,8 +39,11 @@ export function parseState(contents: Buffer, name: string, path: string): JobSta
   if (safeFileName(id) !== name) throw corrupt(path, `the file is the state of another job`);
   if (!isObject(log) || !isLog(log, name)) throw corrupt(path, 'the state of a job has no log');
   if (!isObject(fields)) throw corrupt(path, 'the state of a job has no fields');
-  const problem = problemOfFields(fields);
-  if (problem !== null) throw corrupt(path, problem);
+  try {
+    checkFields(fields);
+  } catch (cause) {
+    throw corrupt(path, 'the state of a job has no valid fields', cause);
+  }
   return { id, revision, updatedAt, fields, log };
 }
 

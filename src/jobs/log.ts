@@ -120,15 +120,15 @@ async function readChunk(
   return reading.exists && reading.contents.length === size ? reading.contents : null;
 }
 
+/** Whole lines: each is JSON and ends with the only character of its kind in it. */
 function parseLines(path: string, bytes: Buffer): string[] {
   if (bytes.length === 0) return [];
-  let lines: unknown;
+  const text = bytes.toString();
   try {
-    // Every line is JSON and ends with the only character of its kind in it.
-    lines = JSON.parse(`[${bytes.toString().slice(0, -1).replaceAll('\n', ',')}]`);
+    const lines = JSON.parse(`[${text.slice(0, -1).replaceAll('\n', ',')}]`) as unknown[];
+    if (text.endsWith('\n') && lines.every((line) => typeof line === 'string')) return lines;
   } catch (cause) {
     throw corrupt(path, 'the log of a job is damaged', cause);
   }
-  if ((lines as unknown[]).every((line) => typeof line === 'string')) return lines as string[];
   throw corrupt(path, 'the log of a job is damaged');
 }

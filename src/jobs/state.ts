@@ -128,19 +128,23 @@ function changeFields(id: string, fields: Fields, changes: FieldChanges): Fields
     else changed.set(name, value);
   }
   const result = Object.fromEntries(changed);
-  const problem = problemOfFields(result);
-  if (problem !== null) throw new TypeError(problem);
+  checkFields(result);
   checkSize(id, result);
   return result;
 }
 
-export function problemOfFields({ status, progress_pct: progress }: Fields): string | null {
-  if (typeof status !== 'string') return `field 'status' must be a string, got ${show(status)}`;
-  if (progress === undefined) return null;
-  if (typeof progress !== 'number' || !(progress >= 0 && progress <= 100)) {
-    return `field 'progress_pct' must be a number from 0 to 100, got ${show(progress)}`;
+/** Throws unless the fields that every job may have are what they should be. */
+export function checkFields({ status, progress_pct: progress }: Fields): void {
+  if (typeof status !== 'string') {
+    throw new TypeError(`field 'status' must be a string, got ${show(status)}`);
   }
-  return null;
+  if (progress === undefined) return;
+  if (typeof progress !== 'number') {
+    throw new TypeError(`field 'progress_pct' must be a number, got ${show(progress)}`);
+  }
+  if (!(progress >= 0 && progress <= 100)) {
+    throw new RangeError(`field 'progress_pct' must be from 0 to 100, got ${progress}`);
+  }
 }
 
 /** Throws a RangeError for a job that no reader would take. */
