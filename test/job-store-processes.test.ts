@@ -40,7 +40,7 @@ async function write(
     });
     await child.waitForMessage('ready');
     child.send('go');
-    const exit = await child.waitForExit(limitAtScale(25_000));
+    const exit = await child.waitForExit(limitAtScale(80_000));
     if (exit.code !== 0) expect(child.stderr).toBe('');
     first = Math.max(first - 1, ...numbers) + 1;
   }
@@ -83,7 +83,7 @@ async function count(directory: string, acknowledged: Acknowledged): Promise<[nu
 test(
   'what was acknowledged is there, in the order of its writer, though writers are killed; no reader sees half of it',
   async () => {
-    const last = atScale(300, 40);
+    const last = atScale(300, 15);
     const kills = atScale(6, 1);
     let reads: JobReads = { reads: 0, completed: 0, failed: 0 };
     for (let pass = 1; pass === 1 || reads.reads < atScale(100_000, 0); pass++) {
@@ -111,5 +111,5 @@ test(
       });
     }
   },
-  limitAtScale(40_000),
+  limitAtScale(90_000),
 );

@@ -29,7 +29,7 @@ export async function withJobReaders<T>(
     // One that finds a job that is not whole ends at once.
     const ends = Promise.all(
       readers.map(async (reader) => {
-        const message = await reader.waitForMessage('read', limitAtScale(30_000));
+        const message = await reader.waitForMessage('read', limitAtScale(80_000));
         expect(await reader.waitForExit()).toEqual({ code: 0, signal: null });
         return message as unknown as JobReads;
       }),

@@ -35,7 +35,7 @@ test(
     await withTemporaryDirectory(async (parent) => {
       const directory = path.join(parent, 'store');
       const ids = idsOf(atScale(60, 12));
-      const steps = atScale(40, 8);
+      const steps = atScale(40, 5);
       const { value: pressed, reads } = await withJobReaders(directory, ids, async (children) => {
         const all = [
           children.fork('job-pipeline.mjs', {
@@ -49,7 +49,7 @@ test(
         for (const child of all) await child.waitForMessage('ready');
         for (const child of all) child.send('go');
         const messages = await Promise.all(
-          all.map((child) => child.waitForMessage('done', limitAtScale(25_000))),
+          all.map((child) => child.waitForMessage('done', limitAtScale(80_000))),
         );
         for (const child of all) {
           expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
@@ -98,5 +98,5 @@ test(
       );
     });
   },
-  limitAtScale(40_000),
+  limitAtScale(90_000),
 );
