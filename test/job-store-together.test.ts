@@ -112,7 +112,7 @@ describe('changes of one job at the same time', () => {
 
   test('are for each job alone, of as many as there are', () =>
     withStore(async (store, directory) => {
-      const ids = Array.from({ length: atScale(500, 50) }, (_, at) => `job ${at}`);
+      const ids = Array.from({ length: atScale(500, 30) }, (_, at) => `job ${at}`);
       await Promise.all(
         ids.flatMap((id) => [1, 2, 3].map((n) => store.appendLog(id, `${id} ${n}`))),
       );
