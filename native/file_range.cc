@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "lock.h"
+#include "lock_file.h"
 #include "path.h"
 
 namespace holdfast {
