@@ -16,6 +16,8 @@
         'native/binding.cc',
         'native/checksum.cc',
         'native/environment.cc',
+        'native/file_range.cc',
+        'native/file_range_binding.cc',
         'native/file_systems.cc',
         'native/guard.cc',
         'native/guarded_copy.cc',

@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "binding.h"
+#include "file_range_binding.h"
 #include "platform.h"
 #include "replace_binding.h"
 
@@ -29,6 +30,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   Napi::Object functions = Napi::Object::New(env);
   holdfast::ExportLockFunctions(functions, data.get());
   holdfast::ExportReplaceFunctions(functions, data.get());
+  holdfast::ExportFileRangeFunctions(functions, data.get());
   env.GetInstanceData<Instances>()->all.push_back(std::move(data));
   return functions;
 }

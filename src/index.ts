@@ -3,6 +3,7 @@ export { replaceFile, replaceFileSync } from './replace.js';
 export { readRegularFile, readRegularFileSync } from './read-file.js';
 export { updateFile, updateFileSync, updateJson } from './update.js';
 export { inspectLock } from './inspect.js';
+export { JobStore } from './job-store.js';
 export { HoldfastError } from './errors.js';
 export { channels } from './events.js';
 export { safeFileName, sanitizeSessionId } from './sanitize.js';
@@ -41,3 +42,13 @@ export type {
   SessionTransitionOptions,
 } from './session-options.js';
 export type { SessionCounterOptions } from './session-path.js';
+export type { JobFunction, JobWithLogs } from './job-store.js';
+export type {
+  JobChangeOptions,
+  JobListOptions,
+  JobPruneOptions,
+  JobReadOptions,
+  JobStoreOptions,
+  JobUpdateOptions,
+} from './jobs/options.js';
+export type { JobFields, JobPatch, StoredJob } from './jobs/state.js';

@@ -175,6 +175,16 @@ export type ClaimantArguments = [
   ttl: number,
 ];
 
+export type NativeTailWriting =
+  | { ok: false; error: NativeError }
+  /** Nothing was written to a file of less than `offset` bytes. */
+  | { ok: true; exists: boolean; fileSize: number };
+
+export type NativeRangeReading =
+  { ok: false; error: NativeError } | { ok: true; exists: boolean; contents: Buffer };
+
+type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number];
+
 type AcquireArguments = [
   target: string,
   lockPath: string | undefined,
@@ -230,6 +240,11 @@ interface NativeBinding {
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
   removeFile(options: NativeRemoveOptions): Promise<NativeRemoval>;
+
+  writeFileTail(
+    ...range: [...RangeArguments, anyOwner: boolean, durability: number, bytes: Uint8Array]
+  ): Promise<NativeTailWriting>;
+  readFileRange(...range: [...RangeArguments, size: number]): Promise<NativeRangeReading>;
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;

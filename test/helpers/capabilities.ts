@@ -16,6 +16,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -23,7 +24,7 @@ import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { fakedClock, fakedClockLibrary } from './faked-clock.js';
-import { projectDirectory } from './paths.js';
+import { expressExample, projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
 
@@ -288,6 +289,10 @@ const probes = {
         'if (error) { console.error(error.syscall, error.description); process.exit(1); }',
       path.join(projectDirectory, 'dist', 'native.js'),
     ]),
+
+  /** `npm ci --prefix examples/express-jobs` has been run. */
+  expressExample: () =>
+    attempt(() => createRequire(path.join(expressExample, 'server.mjs')).resolve('express')),
 
   /** /proc tells about this process; what Wine shows of it is about the processes of another system. */
   proc: () =>
