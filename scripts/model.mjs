@@ -86,7 +86,8 @@ function verdictOf(output) {
   const states = Number(/(\d+) states, stored/.exec(output)?.[1] ?? NaN);
   const violated = /^pan:\d+: assertion violated (.*) \(at depth \d+\)$/m.exec(output);
   if (violated) return { states, found: violated[1] };
-  const complete = /errors: 0$/m.test(output) && !/Search not completed|max search depth/.test(output);
+  const complete =
+    /errors: 0$/m.test(output) && !/Search not completed|max search depth/.test(output);
   if (!complete) throw new Error(`the checker did not finish:\n${output}`);
   return { states, found: null };
 }
@@ -120,7 +121,10 @@ function report(job, { states, found }, seconds) {
     expected ? 'ok  ' : 'FAIL',
     job.system.padEnd(7),
     name.toLowerCase().replaceAll('_', ' ').padEnd(38),
-    job.clients.map((kind) => inWords[kind]).join(' ').padEnd(22),
+    job.clients
+      .map((kind) => inWords[kind])
+      .join(' ')
+      .padEnd(22),
     states.toLocaleString('en').padStart(11),
     `${seconds.toFixed(1)} s`.padStart(8),
     found === null ? 'holds' : `refuted: ${found.replaceAll(/\s+/g, ' ').slice(0, 60)}`,
@@ -172,7 +176,9 @@ if (values.trace !== undefined) {
   const protocols = (values.four ? four : mixes).flatMap((clients) =>
     systems.map((system) => ({ clients, system })),
   );
-  const seeded = mistakes.flatMap(({ where, ...job }) => where.map((system) => ({ ...job, system })));
+  const seeded = mistakes.flatMap(({ where, ...job }) =>
+    where.map((system) => ({ ...job, system })),
+  );
   const passed = await checkAll(values.four ? protocols : [...protocols, ...seeded]);
   process.exitCode = passed ? 0 : 1;
 }
