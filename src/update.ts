@@ -12,7 +12,7 @@ import {
   toReplaceRequest,
   type ReplaceSyncOptions,
 } from './replace-options.js';
-import { UpdateGroup, type UpdateFunction, type UpdateParts } from './update-group.js';
+import { joinUpdates, type UpdateFunction, type UpdateParts } from './update-group.js';
 
 type LockPart = Pick<
   LockOptions,
@@ -59,7 +59,7 @@ export async function updateFile(
   const parts = splitOptions('updateFile', path, options);
   checkFunction('updateFile', fn);
   parts.signal?.throwIfAborted();
-  return UpdateGroup.join(parts, fn);
+  return joinUpdates(parts, fn);
 }
 
 /** As {@link updateFile}, on this thread. */
