@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
-import type { FileLock } from './file-lock.js';
+import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
 import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
@@ -126,7 +126,7 @@ async function commit(
   data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   const { signal } = request;
-  request.lock?.verify();
+  verifyBeforeWrite(request.lock);
   const id = native.openReplacement(request.native);
   const onAbort = (): void => {
     native.cancelReplacement(id);
@@ -153,7 +153,7 @@ async function commitStream(
     const bytes = toBytes(chunk, 'each chunk of data');
     toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
   }
-  request.lock?.verify();
+  verifyBeforeWrite(request.lock);
   return commitSteps(request, id, ReplaceStep.commit);
 }
 
@@ -168,21 +168,21 @@ async function commitSteps(
   let outcome = await native.replaceSteps(id, steps | retries.flags, bytes);
   while (!outcome.ok && outcome.transient && !retries.exhausted) {
     await retries.wait(request.signal);
-    request.lock?.verify();
+    verifyBeforeWrite(request.lock);
     outcome = await native.replaceSteps(id, ReplaceStep.commit | retries.flags);
   }
   return toResult(request, outcome, retries);
 }
 
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
-  request.lock?.verify();
+  verifyBeforeWrite(request.lock);
   const id = native.openReplacement(request.native);
   try {
     const retries = new Retries(request.retry ?? syncRetry);
     let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
     while (!outcome.ok && outcome.transient && !retries.exhausted) {
       retries.waitSync();
-      request.lock?.verify();
+      verifyBeforeWrite(request.lock);
       outcome = native.replaceStepsSync(id, ReplaceStep.commit | retries.flags);
     }
     return toResult(request, outcome, retries);

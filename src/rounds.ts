@@ -3,7 +3,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDeadline, type Deadline } from './deadline.js';
-import type { FileLock } from './file-lock.js';
+import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { lock } from './lock.js';
 import { toRequest, type LockOptions } from './options.js';
 import type { LockHolder } from './record.js';
@@ -174,7 +174,7 @@ class Group<State, Change, Result> {
         const before = await work.read();
         const after = await this.#applyAll(before, applied);
         if (after !== before) await work.commit(after, before, held);
-        else held.verify();
+        else verifyBeforeWrite(held);
         for (const { call, own } of applied) call.succeed(work.toResult(own, after));
       } finally {
         await held.release();
