@@ -132,14 +132,16 @@ struct FileVersion {
   FileIdentity identity;
   uint64_t size = 0;
   uint64_t changed = 0;
+  uint64_t modified = 0;  // StampVersion() makes it tell files apart that were made in one tick of the system's clock
 
   bool operator==(const FileVersion& other) const {
-    return identity == other.identity && size == other.size && changed == other.changed;
+    return identity == other.identity && size == other.size && changed == other.changed &&
+           modified == other.modified;
   }
 };
 
 inline FileVersion VersionOf(const FileStatus& status) {
-  return {status.identity, status.size, status.changed};
+  return {status.identity, status.size, status.changed, status.modified};
 }
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
@@ -161,6 +163,9 @@ Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
 // Sets FileStatus::modified to now: a sign of life that changes no contents.
 Error StampModified(NativeHandle file);
+// Sets FileStatus::modified of a file of ours to a time that no other version of it has, as far as this machine's clock can
+// tell. To be called before the file is published.
+Error StampVersion(NativeHandle file);
 
 // ---- Temporary files ------------------------------------------------------------------------------
 
@@ -214,6 +219,13 @@ struct PublishOptions {
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
                        const std::string& name, const PublishOptions& options,
                        Publication* publication);
+
+// Gives the file the name under which one file at a time waits to replace `name`: `*claimed` tells whether it was to be
+// had. Whoever has it may compare what `name` leads to and publish, and nobody who does the same comes in between. Names
+// are exclusive on every file system, also on one without locks. Publishing or discarding the file ends the claim; one that a
+// dead process has left ends with the next try, where it can be told from a living one's, else after a minute.
+Error ClaimWaitingName(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name, bool* claimed);
 
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);

@@ -95,6 +95,7 @@ Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
   object.Set("keptXattr", result.kept_attributes);
   object.Set("keptAcl", result.kept_access_list);
   object.Set("identity", VersionText(result.version));
+  if (!result.fallback.ok()) object.Set("fallback", ErrorValueOf(env, result.fallback));
   return object;
 }
 

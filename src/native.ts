@@ -126,6 +126,8 @@ export interface NativeReplaceResult {
   keptXattr: boolean;
   keptAcl: boolean;
   identity: string;
+  /** What kept the file from being renamed into place, if that was tried. */
+  fallback?: NativeError;
 }
 
 export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;

@@ -3,13 +3,21 @@ import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
+import { publish } from './events.js';
 import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
-import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
+import {
+  native,
+  ReplaceStep,
+  type NativeError,
+  type NativeReplaceOutcome,
+  type NativeReplaceResult,
+} from './native.js';
 import { Retries } from './retries.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
+  alwaysCopy,
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
@@ -52,8 +60,11 @@ export interface ReplaceFailure {
 const methods = ['rename', 'copy', 'replace-file'] as const;
 const targetStates = ['old', 'new', 'restored', 'unknown'] as const;
 const keepNames = ['mode', 'owner', 'xattr', 'acl'] as const;
-const asyncRetry = 10_000;
-const syncRetry = 2_000;
+/** Milliseconds, where `retry` is not given. */
+export const asyncRetry = 10_000;
+export const syncRetry = 2_000;
+/** What the addon expects where there is to be no file. */
+export const absent = '';
 const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
 
 /**
@@ -88,8 +99,11 @@ export function replaceFileSync(
   data: Data,
   options?: ReplaceSyncOptions,
 ): ReplaceResult {
-  const request = toReplaceRequest('replaceFileSync', path, options);
-  const bytes = toBytes(data);
+  return replaceSync(toReplaceRequest('replaceFileSync', path, options), toBytes(data));
+}
+
+/** A checked replace on this thread, also of `updateFileSync`. */
+export function replaceSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   const { native: target, ifMatch } = request;
   if (request.follow) target.path = followLinksSync(target.path, target.refuseParentLinks);
   if (ifMatch === undefined) return commitSync(request, bytes);
@@ -207,7 +221,7 @@ function expectMatch(
   expected: ExpectedFile,
   current: { contents: Buffer; identity: FileIdentity } | null,
 ): void {
-  request.native.expected = current?.identity ?? '';
+  request.native.expected = current?.identity ?? absent;
   const matches =
     expected === null || current === null
       ? expected === current
@@ -241,6 +255,27 @@ function toResult(
     const targetState = targetStates[outcome.targetState] ?? 'unknown';
     throw withFailure(toError(outcome.error), { phase, published, targetState });
   }
+  const result = toReplaceResult(outcome, retries);
+  publishFallback(request, result, outcome.fallback);
+  return result;
+}
+
+/** Tells that the file could not be renamed into place, unless that was not wanted either. */
+function publishFallback(
+  { native: { path, copyFallback } }: ReplaceRequest,
+  { method, attempts }: ReplaceResult,
+  reason: NativeError | undefined,
+): void {
+  if (method === 'rename' || copyFallback === alwaysCopy) return;
+  const { code } = (reason === undefined ? {} : toError(reason)) as NodeJS.ErrnoException;
+  const known = code === undefined ? {} : { code };
+  publish('replace_fallback', { path, method, attempts, ...known });
+}
+
+function toReplaceResult(
+  outcome: NativeReplaceResult,
+  retries: Retries | undefined,
+): ReplaceResult {
   const flags = [outcome.keptMode, outcome.keptOwner, outcome.keptXattr, outcome.keptAcl];
   return {
     method: methods[outcome.method] ?? 'rename',

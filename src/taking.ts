@@ -159,24 +159,27 @@ class TolerantCall {
           };
   }
 
-  /** The lock in name only, once it has been told that there is none; throws what is no reason to go on. */
   failOpen(error: unknown): FileLock {
-    const { request } = this;
-    const lockPath = lockPathOf(request);
-    const reason =
-      error === this.#thrown || this.#signal?.aborted ? null : failOpenReason(error, lockPath);
-    if (reason === null) throw error;
-    const { code, errno, syscall } = error as NodeJS.ErrnoException;
-    publish('lock_fail_open', {
-      target: request.target,
-      lockPath,
-      reason,
-      code: String(code),
-      ...(errno === undefined ? {} : { errno }),
-      ...(syscall === undefined ? {} : { syscall }),
-    });
-    return FileLock.inNameOnly(request);
+    if (error === this.#thrown || this.#signal?.aborted) throw error;
+    return goOnWithoutLock(this.request, error);
   }
+}
+
+/** A lock in name only, once it has been told that there is none; throws `error` if that is no reason to go on. */
+export function goOnWithoutLock(request: LockRequest, error: unknown): FileLock {
+  const lockPath = lockPathOf(request);
+  const reason = failOpenReason(error, lockPath);
+  if (reason === null) throw error;
+  const { code, errno, syscall } = error as NodeJS.ErrnoException;
+  publish('lock_fail_open', {
+    target: request.target,
+    lockPath,
+    reason,
+    code: String(code),
+    ...(errno === undefined ? {} : { errno }),
+    ...(syscall === undefined ? {} : { syscall }),
+  });
+  return FileLock.inNameOnly(request);
 }
 
 /** What no error is equal to. */

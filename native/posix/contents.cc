@@ -1,6 +1,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "posix.h"
 
 namespace holdfast {
@@ -52,6 +54,16 @@ Error SetMode(NativeHandle file, uint32_t mode) {
 
 Error StampModified(NativeHandle file) {
   const timespec times[] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
+    return LastError("futimens");
+  }
+  return {};
+}
+
+Error StampVersion(NativeHandle file) {
+  // Not UTIME_NOW: the kernel's clock for files stands still for up to ten milliseconds.
+  timespec times[] = {{0, UTIME_OMIT}, {0, 0}};
+  clock_gettime(CLOCK_REALTIME, &times[1]);
   if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
     return LastError("futimens");
   }

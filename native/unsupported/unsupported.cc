@@ -31,6 +31,7 @@ Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
 Error StampModified(NativeHandle) { return Unsupported(); }
+Error StampVersion(NativeHandle) { return Unsupported(); }
 
 Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsupported(); }
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
@@ -38,6 +39,9 @@ Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
 }
 Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, const PublishOptions&,
                        Publication*) {
+  return Unsupported();
+}
+Error ClaimWaitingName(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
 void DiscardTemporary(const Directory&, TemporaryFile*) {}

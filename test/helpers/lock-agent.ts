@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type {
   FileContents,
   HoldfastEventName,
+  HoldfastEvents,
   InspectOptions,
   LockHolder,
   LockInspection,
@@ -194,9 +195,11 @@ export class LockAgent {
     return this.call<FileContents | null>('readRegularFile', target, options);
   }
 
-  /** What was published on holdfast's diagnostics channels so far. */
-  async events(): Promise<{ event: HoldfastEventName; data: unknown }[]> {
-    return this.call('events');
+  /** What was published so far on the diagnostics channel of this event. */
+  async events<Name extends HoldfastEventName>(
+    event: Name,
+  ): Promise<{ event: Name; data: HoldfastEvents[Name] }[]> {
+    return this.call('events', event);
   }
 
   /** Runs a child of the agent to its end, which blocks the agent. */
