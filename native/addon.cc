@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "addon_data.h"
+#include "append_log_binding.h"
 #include "binding.h"
 #include "platform.h"
 #include "replace_binding.h"
@@ -29,6 +30,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   Napi::Object functions = Napi::Object::New(env);
   holdfast::ExportLockFunctions(functions, data.get());
   holdfast::ExportReplaceFunctions(functions, data.get());
+  holdfast::ExportAppendLogFunctions(functions, data.get());
   env.GetInstanceData<Instances>()->all.push_back(std::move(data));
   return functions;
 }

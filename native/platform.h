@@ -157,6 +157,9 @@ Error FindNames(const Directory& directory, const std::string& prefix, const std
 Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read);
 // Writes all of `size` bytes, with one system call unless the system takes it in parts.
 Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
+// Writes at the end of a file that was opened with FileAccess::kAppend, wherever that is at this moment, with one system
+// call unless the system takes it in parts. `*written` tells how much, also with an error.
+Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written);
 Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
@@ -242,7 +245,11 @@ enum class Durability : uint8_t {
   kFull,     // all of it is on the disk when the call returns
 };
 
-enum class FileAccess : uint8_t { kRead, kReadWrite };
+enum class FileAccess : uint8_t {
+  kRead,
+  kReadWrite,
+  kAppend,  // for reading and Append()
+};
 
 // Opens an existing file without following a link and without waiting, as OpenLockFile() does, and with its refusals.
 Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,

@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "binding.h"
+#include "pool_worker.h"
 #include "read_file.h"
 #include "replace.h"
 
@@ -119,28 +120,6 @@ struct Steps {
   }
 };
 
-// Runs steps in libuv's pool: unlike a wait for a lock, writing a file comes to an end by itself.
-class StepsWorker : public Napi::AsyncWorker {
- public:
-  StepsWorker(Napi::Env env, Steps steps, Napi::Value bytes)
-      : Napi::AsyncWorker(env),
-        steps_(std::move(steps)),
-        deferred_(Napi::Promise::Deferred::New(env)) {
-    // The bytes stay where they are for as long as somebody refers to them.
-    if (bytes.IsObject()) bytes_ = Napi::Persistent(bytes.As<Napi::Object>());
-  }
-  Napi::Promise Promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override { steps_.Run(); }
-  void OnOK() override { deferred_.Resolve(steps_.ToValue(Env())); }
-
- private:
-  Steps steps_;
-  Napi::ObjectReference bytes_;
-  const Napi::Promise::Deferred deferred_;
-};
-
 // (id, flags, bytes or undefined)
 Steps StepsOf(const CallbackInfo& info) {
   Steps steps;
@@ -162,10 +141,7 @@ Value OpenReplacement(const CallbackInfo& info) {
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {
-  auto* worker = new StepsWorker(info.Env(), StepsOf(info), info[2]);
-  const Napi::Promise promise = worker->Promise();
-  worker->Queue();  // and deletes itself afterwards
-  return promise;
+  return PoolWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
 }
 
 Value ReplaceStepsSync(const CallbackInfo& info) {
@@ -211,23 +187,6 @@ struct Reading {
   }
 };
 
-class ReadWorker : public Napi::AsyncWorker {
- public:
-  ReadWorker(Napi::Env env, Reading reading)
-      : Napi::AsyncWorker(env),
-        reading_(std::move(reading)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-  Napi::Promise Promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override { reading_.Run(); }
-  void OnOK() override { deferred_.Resolve(reading_.ToValue(Env())); }
-
- private:
-  Reading reading_;
-  const Napi::Promise::Deferred deferred_;
-};
-
 Reading ReadingOf(const CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   Reading reading;
@@ -239,10 +198,7 @@ Reading ReadingOf(const CallbackInfo& info) {
 }
 
 Value ReadFile(const CallbackInfo& info) {
-  auto* worker = new ReadWorker(info.Env(), ReadingOf(info));
-  const Napi::Promise promise = worker->Promise();
-  worker->Queue();
-  return promise;
+  return PoolWorker<Reading>::Start(info.Env(), ReadingOf(info));
 }
 
 Value ReadFileSync(const CallbackInfo& info) {

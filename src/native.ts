@@ -144,6 +144,15 @@ export type NativeReading =
   | { ok: true; exists: false }
   | { ok: true; exists: true; identity: string; contents: Buffer };
 
+/** The bits of the third argument of openLog(); the same as `LogFlag` in native/append_log_binding.cc. */
+export const LogFlag = { refuseParentLinks: 1, anyOwner: 2 } as const;
+
+export type NativeLogOpening =
+  { ok: false; error: NativeError } | { ok: true; id: number; remote: boolean };
+
+export type NativeAppending =
+  { ok: false; appended: false; error: NativeError } | { ok: true; appended: boolean };
+
 type AcquireArguments = [
   target: string,
   lockPath: string | undefined,
@@ -192,6 +201,11 @@ interface NativeBinding {
   closeReplacement(id: number): void;
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
+
+  openLog(path: string, mode: number, flags: number): Promise<NativeLogOpening>;
+  appendToLog(id: number, lines: string, withoutLock: boolean): Promise<NativeAppending>;
+  appendToLogSync(id: number, lines: string, withoutLock: boolean): NativeAppending;
+  closeLog(id: number): void;
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;

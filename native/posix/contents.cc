@@ -36,6 +36,19 @@ Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t siz
   return {};
 }
 
+Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written) {
+  *written = 0;
+  while (*written < size) {
+    // The descriptor has O_APPEND.
+    const ssize_t count = RetryOnInterrupt(
+        [&] { return write(DescriptorOf(file), buffer + *written, size - *written); });
+    if (count < 0) return LastError("write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    *written += static_cast<size_t>(count);
+  }
+  return {};
+}
+
 Error Truncate(NativeHandle file, uint64_t size) {
   if (RetryOnInterrupt([&] { return ftruncate(DescriptorOf(file), static_cast<off_t>(size)); }) !=
       0) {

@@ -27,6 +27,7 @@ Error FindNames(const Directory&, const std::string&, const std::string&,
 
 Error ReadAt(NativeHandle, uint64_t, char*, size_t, size_t*) { return Unsupported(); }
 Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(); }
+Error Append(NativeHandle, const char*, size_t, size_t*) { return Unsupported(); }
 Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
