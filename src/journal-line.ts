@@ -2,6 +2,8 @@
 import { hostname } from 'node:os';
 import type { HoldfastEventName, HoldfastEvents } from './events.js';
 
+const host = hostname();
+
 /** What every line of a journal has; the fields of the event follow. */
 export interface JournalLine {
   /** A `HoldfastEventName`, or `lines_lost`. */
@@ -35,10 +37,15 @@ function toLine(event: string, data: object): string {
     event,
     time: new Date().toISOString(),
     pid: process.pid,
-    host: hostname(),
+    host,
     ...data,
   };
-  return `${JSON.stringify(line, describeErrors).replace(unprintable, escape)}\n`;
+  return `${toPrintableJson(line)}\n`;
+}
+
+/** JSON that can be printed and split into lines, whatever is in it. */
+export function toPrintableJson(value: unknown): string {
+  return JSON.stringify(value, describeErrors).replace(unprintable, escape);
 }
 
 /** An error has no fields of its own that JSON would show. */
