@@ -26,8 +26,9 @@ async function openRegularFile(path: string): Promise<FileHandle> {
   // Not everywhere: Windows has neither flag.
   const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
   const file = await open(path, constants.O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(
-    (error: NodeJS.ErrnoException) => {
-      throw error.code === 'ELOOP' ? refusal('ELOOP', 'refused to follow a link', path) : error;
+    (error: unknown) => {
+      const { code } = error as NodeJS.ErrnoException;
+      throw code === 'ELOOP' ? refusal('ELOOP', 'refused to follow a link', path) : error;
     },
   );
   const status: Stats = await file.stat();

@@ -8,6 +8,7 @@ import type {
   HoldfastEventName,
   HoldfastEvents,
   InspectOptions,
+  JournalOptions,
   LockHolder,
   LockInspection,
   LockOptions,
@@ -17,6 +18,8 @@ import type {
   ReplaceResult,
   ReplaceSyncOptions,
   TryLockOptions,
+  UpdateOptions,
+  UpdateSyncOptions,
 } from 'holdfast';
 
 import { patience, within } from './bounded-wait.js';
@@ -193,6 +196,33 @@ export class LockAgent {
 
   async readRegularFile(target: string, options?: ReadOptions): Promise<FileContents | null> {
     return this.call<FileContents | null>('readRegularFile', target, options);
+  }
+
+  /** Appends `text` to the file by `updateFile`. */
+  async updateFile(
+    target: string,
+    text: string,
+    options?: AgentOptions<UpdateOptions>,
+  ): Promise<Uint8Array | null> {
+    return this.call('updateFile', target, text, options);
+  }
+
+  async updateFileSync(
+    target: string,
+    text: string,
+    options?: AgentOptions<UpdateSyncOptions>,
+  ): Promise<Uint8Array | null> {
+    return this.call('updateFileSync', target, text, options);
+  }
+
+  /** Opens the one journal of the agent. */
+  async openJournal(file: string, options?: JournalOptions): Promise<void> {
+    await this.call('openJournal', file, options);
+  }
+
+  /** Hands back how many lines were lost. */
+  async closeJournal(): Promise<number> {
+    return this.call('closeJournal');
   }
 
   /** What was published so far on the diagnostics channel of this event. */
