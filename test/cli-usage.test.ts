@@ -19,6 +19,7 @@ const options = {
   ],
   who: [['--json'], ['-h, --help']],
   replace: [['-m, --mode MODE'], ['--durability LEVEL'], ['--create-only'], ['-h, --help']],
+  journal: [['--summary'], ['--json'], ['-h, --help']],
   demo: [['--without-lock'], ['--processes N'], ['--rounds N'], ['-h, --help']],
 } as const;
 const commands = Object.keys(options) as (keyof typeof options)[];
