@@ -53,8 +53,8 @@ export interface HoldfastEvents {
   taken_over: LockPlace & { token: number; previousHolder: LockHolder | null };
   /** A lock was found to be lost while it was held. */
   lost: LockPlace & { token: number | null; reason: 'taken-over' | 'removed' };
-  /** A lock was released by its holder. */
-  released: LockPlace & { token: number | null; heldMs: number };
+  /** A lock was released by its holder. `heldMs` is null if it was granted before anybody subscribed. */
+  released: LockPlace & { token: number | null; heldMs: number | null };
   /** A lock file's record, or the session id in it, was not believed. The lock itself holds all the same. */
   record_rejected: { lockPath: string; reason: 'malformed' | 'session_id' };
   /** A file could not be replaced by a rename: it was copied into, or went by ReplaceFileW(). */

@@ -58,7 +58,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #loss: HoldfastError | null = null;
   #controller: AbortController | null = null;
   #looking = false;
-  readonly #grantedAt = performance.now();
+  /** Null unless somebody wants to know how long the lock is held: to look at a clock takes its time. */
+  readonly #grantedAt = channels.released.hasSubscribers ? performance.now() : null;
 
   /** Takes over the grant that the addon has just reported. */
   constructor(request: LockRequest, failedOpen = false) {
@@ -232,7 +233,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     const error = outcome === Outcome.failed ? toError(native.lastError()) : null;
     if (channels.released.hasSubscribers && this.#loss === null) {
       const { target, lockPath, token } = this;
-      publish('released', { target, lockPath, token, heldMs: performance.now() - this.#grantedAt });
+      const heldMs = this.#grantedAt === null ? null : performance.now() - this.#grantedAt;
+      publish('released', { target, lockPath, token, heldMs });
     }
     if (error !== null) throw error;
   }

@@ -26,7 +26,7 @@ async function withJournal<T>(
 describe('holdfast journal --summary', () => {
   test('counts who went on without the lock, by target and reason, and the rest', async () => {
     const text = [
-      ...Array(11).fill(line('lock_fail_open', { target: '/srv/a', reason: 'timeout' })),
+      line('lock_fail_open', { target: '/srv/a', reason: 'timeout' }).repeat(11),
       line('lock_fail_open', { target: '/srv/a', reason: 'disk' }),
       line('lock_fail_open', { target: '__proto__', reason: 'timeout' }),
       line('contended', { target: '/srv/a' }),
