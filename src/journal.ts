@@ -95,6 +95,7 @@ export class Journal implements AsyncDisposable, Disposable {
   readonly #remote: boolean;
   readonly #unsubscribe: (() => void)[] = [];
   #waiting: Batch = { lines: [], length: 0, lost: 0 };
+  readonly #patience = new Patience(longestBusy);
   #lostInAll = 0;
   #warned = false;
   #open = true;
@@ -195,7 +196,8 @@ export class Journal implements AsyncDisposable, Disposable {
     this.#waiting.lines.push(line);
     this.#waiting.length += line.length;
     this.#dropOldest();
-    void this.#write();
+    // At each event, since a program may not come back to its event loop for long.
+    if (this.#remote || !this.#appendWaiting(this.#patience).appended) void this.#write();
   }
 
   /** Writes what waits; whoever does already takes along what has come since. */
@@ -208,16 +210,12 @@ export class Journal implements AsyncDisposable, Disposable {
   async #writeAll(): Promise<Error | null> {
     this.#isWriting = true;
     try {
-      for (const patience = new Patience(longestBusy); this.#hasWaiting();) {
-        const batch = this.#takeWaiting();
-        const lines = toText(batch);
-        const appending = this.#remote
-          ? await native.appendToLog(this.#id, lines, patience.ended)
-          : native.appendToLogSync(this.#id, lines, patience.ended);
-        const error = this.#conclude(batch, appending);
+      while (this.#hasWaiting()) {
+        const { appended, error } = this.#remote
+          ? await this.#appendElsewhere(this.#patience)
+          : this.#appendWaiting(this.#patience);
         if (error !== null) return error;
-        if (appending.appended) patience.renew();
-        else await sleep(patience.nextDelay());
+        if (!appended) await sleep(this.#patience.nextDelay());
       }
       return null;
     } finally {
@@ -230,12 +228,9 @@ export class Journal implements AsyncDisposable, Disposable {
     // What another thread is writing can be neither waited for nor written twice.
     if (this.#isWriting && this.#remote) return null;
     for (const patience = new Patience(longest); this.#hasWaiting();) {
-      const batch = this.#takeWaiting();
-      const appending = native.appendToLogSync(this.#id, toText(batch), patience.ended);
-      const error = this.#conclude(batch, appending);
+      const { appended, error } = this.#appendWaiting(patience);
       if (error !== null) return error;
-      if (appending.appended) patience.renew();
-      else sleepSync(patience.nextDelay());
+      if (!appended) sleepSync(patience.nextDelay());
     }
     return null;
   }
@@ -244,15 +239,30 @@ export class Journal implements AsyncDisposable, Disposable {
     return this.#waiting.lines.length > 0;
   }
 
+  #appendWaiting(patience: Patience): Appended {
+    const batch = this.#takeWaiting();
+    const appending = native.appendToLogSync(this.#id, toText(batch), patience.ended);
+    return this.#conclude(batch, appending, patience);
+  }
+
+  async #appendElsewhere(patience: Patience): Promise<Appended> {
+    const batch = this.#takeWaiting();
+    const appending = await native.appendToLog(this.#id, toText(batch), patience.ended);
+    return this.#conclude(batch, appending, patience);
+  }
+
   #takeWaiting(): Batch {
     const batch = this.#waiting;
     this.#waiting = { lines: [], length: 0, lost: 0 };
     return batch;
   }
 
-  /** Keeps what was not written for later; the error that it was for. */
-  #conclude(batch: Batch, appending: NativeAppending): Error | null {
-    if (appending.appended) return null;
+  /** Keeps what was not written for later. */
+  #conclude(batch: Batch, appending: NativeAppending, patience: Patience): Appended {
+    if (appending.appended) {
+      patience.renew();
+      return { appended: true, error: null };
+    }
     const { lines, length, lost } = this.#waiting;
     this.#waiting = {
       lines: [...batch.lines, ...lines],
@@ -260,10 +270,13 @@ export class Journal implements AsyncDisposable, Disposable {
       lost: batch.lost + lost,
     };
     this.#dropOldest();
-    if (appending.ok) return null;
+    if (appending.ok) {
+      patience.begin();
+      return { appended: false, error: null };
+    }
     const error = toError(appending.error);
     this.#warn(error);
-    return error;
+    return { appended: false, error };
   }
 
   #dropOldest(): void {
@@ -285,6 +298,12 @@ export class Journal implements AsyncDisposable, Disposable {
   }
 }
 
+/** What an append came to: neither when somebody else was appending. */
+interface Appended {
+  appended: boolean;
+  error: Error | null;
+}
+
 /** Lines that are written together. */
 interface Batch {
   lines: string[];
@@ -301,21 +320,25 @@ function toText({ lines, lost }: Batch): string {
 /** How long somebody else may keep us from appending. */
 class Patience {
   readonly #longest: number;
-  #end = 0;
+  #end = Infinity;
   #tries = 0;
 
   constructor(longest: number) {
     this.#longest = longest;
-    this.renew();
+  }
+
+  /** Somebody does; the first time counts. */
+  begin(): void {
+    this.#end = Math.min(this.#end, performance.now() + this.#longest);
   }
 
   renew(): void {
-    this.#end = performance.now() + this.#longest;
+    this.#end = Infinity;
     this.#tries = 0;
   }
 
   get ended(): boolean {
-    return performance.now() >= this.#end;
+    return this.#end !== Infinity && performance.now() >= this.#end;
   }
 
   nextDelay(): number {
