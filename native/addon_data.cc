@@ -8,7 +8,12 @@ namespace {
 
 // The places in the result array, as src/native.ts reads them.
 enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote };
-enum PreviousFlag : uint8_t { kHasHolder = 1, kIsMalformed = 2, kSessionRejected = 4 };
+enum PreviousFlag : uint8_t {
+  kHasHolder = 1,
+  kIsMalformed = 2,
+  kSessionRejected = 4,
+  kTakenOver = 8,
+};
 
 int PreviousFlagsOf(const DecodedRecord& previous) {
   int flags = 0;
@@ -71,7 +76,8 @@ Outcome AddonData::Report(Outcome outcome) {
   if (outcome == Outcome::kGranted) {
     if (const HeldLock* held = environment_->result_held(); held != nullptr) {
       numbers_[kToken] = static_cast<double>(held->token);
-      numbers_[kPreviousFlags] = PreviousFlagsOf(held->previous);
+      numbers_[kPreviousFlags] =
+          PreviousFlagsOf(held->previous) | (held->taken_over ? kTakenOver : 0);
       numbers_[kRemote] = held->file.file_system == FileSystemClass::kLocal ? 0 : 1;
     }
   }

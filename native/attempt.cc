@@ -10,12 +10,14 @@ namespace {
 
 constexpr int kMaxRounds = 100;
 
-Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous) {
+Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous,
+                bool taken_over = false) {
   Attempt attempt = Attempt::Of(Outcome::kGranted);
   attempt.held.token = claim.token;
   attempt.held.ttl = claim.ttl;
   attempt.held.epoch = claim.epoch;
   attempt.held.previous = std::move(previous);
+  attempt.held.taken_over = taken_over;
   attempt.held.file = std::move(file);
   return attempt;
 }
@@ -69,7 +71,7 @@ Error Touch(const LockRequest& request, FileSystems* file_systems) {
 }
 
 Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
-                   Record* claim) {
+                   const Patience& patience, Record* claim) {
   const LockRequest& request = options.request;
   if (!options.may_block) {
     const Outcome reach = Reach(request, *file_systems);
@@ -98,26 +100,43 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
     if (!error.ok()) return Attempt::Failure(std::move(error));
     file.file_system = kind;
     bool granted = false;
-    error = TryLock(file.file.get(), file.mode, &granted);
+    error = TryLock(file.file.get(), file.mode, &granted, file.slot);
     if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), file.location.path));
-    if (!granted) return Busy(std::move(file));
+    bool taken_over = false;
     DecodedRecord previous;
-    bool stale = false;
-    error = Enter(file, claim, &previous, &stale);
-    if (error.ok() && !stale) return Granted(std::move(file), *claim, std::move(previous));
-    if (error.ok()) location = std::move(file.location);
-    GiveBack(std::move(file));
+    if (!granted && options.overdue) {
+      // That it cannot be taken over is no reason to wait no longer.
+      static_cast<void>(TakeOver(*options.overdue, patience, &file, claim, &previous, &taken_over));
+      if (taken_over && file.mode == LockMode::kExclusive) {
+        return Granted(std::move(file), *claim, std::move(previous), true);
+      }
+      if (taken_over) error = TryLock(file.file.get(), file.mode, &granted, file.slot);
+      if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), file.location.path));
+    }
+    if (!granted) return Busy(std::move(file));
+    Entry entry = Entry::kMoved;
+    error = Enter(file, patience, claim, &previous, &entry);
+    if (error.ok() && entry == Entry::kEntered) {
+      return Granted(std::move(file), *claim, std::move(previous), taken_over);
+    }
+    static_cast<void>(Unlock(file.file.get(), file.slot));
     if (!error.ok()) return Attempt::Failure(std::move(error));
+    // A wait for it begins, and who ends that has the patience.
+    if (entry == Entry::kGuarded) return Busy(std::move(file));
+    location = std::move(file.location);
   }
   return Attempt::Failure(Error::FromSystem(ESTALE, "flock", location.path));
 }
 
-Attempt CompleteGrant(LockFile file, Record claim) {
+Attempt CompleteGrant(LockFile* file, const Patience& patience, Record claim) {
   DecodedRecord previous;
-  bool stale = false;
-  Error error = Enter(file, &claim, &previous, &stale);
-  if (error.ok() && !stale) return Granted(std::move(file), claim, std::move(previous));
-  GiveBack(std::move(file));
+  Entry entry = Entry::kMoved;
+  Error error = Enter(*file, patience, &claim, &previous, &entry);
+  if (error.ok() && entry == Entry::kEntered) {
+    return Granted(std::move(*file), claim, std::move(previous));
+  }
+  if (error.ok() && entry == Entry::kGuarded) return Attempt::Of(Outcome::kGuarded);
+  GiveBack(std::move(*file));
   return error.ok() ? Attempt::Of(Outcome::kStale) : Attempt::Failure(std::move(error));
 }
 

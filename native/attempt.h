@@ -2,12 +2,14 @@
 #ifndef HOLDFAST_ATTEMPT_H_
 #define HOLDFAST_ATTEMPT_H_
 
+#include <optional>
 #include <string>
 #include <unordered_set>
 
 #include "file_systems.h"
 #include "inspection.h"
 #include "lock.h"
+#include "take_over.h"
 
 namespace holdfast {
 
@@ -19,6 +21,8 @@ enum class Outcome : uint8_t {
   kUnseen,  // a directory has to be touched off the main thread first
   kRemote,  // another machine may have to answer: only off the main thread
   kStale,   // the file that was waited for is no longer the lock file
+  kGuarded,  // granted by the kernel; somebody else is about to take the lock over: only off the main thread
+  kOverdue,  // the holder has shown no sign of life for its ttl
   kFailed,
 };
 
@@ -35,10 +39,18 @@ struct Attempt {
   static Attempt Failure(Error error);
 };
 
-struct AcquireOptions {
-  LockRequest request;
+// What a holder says of itself in the record, beside what it is.
+struct Claimant {
   std::string session_id;
   std::string session_hash;
+  uint64_t ttl = 0;  // 0: none
+};
+
+struct AcquireOptions {
+  LockRequest request;
+  Claimant claimant;
+  // A holder that was seen to be hung, and from whom the lock may be taken over.
+  std::optional<Sighting> overdue;
   bool may_block =
       false;              // system calls may take their time: a synchronous form, or another thread
   bool overtake = false;  // try although others wait
@@ -54,10 +66,10 @@ Error Touch(const LockRequest& request, FileSystems* file_systems);
 
 // Tries to take the lock. `claim` names the holder to be, and is given the token.
 Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
-                   Record* claim);
+                   const Patience& patience, Record* claim);
 
-// Enters a lock that the kernel granted to a wait.
-Attempt CompleteGrant(LockFile file, Record claim);
+// Enters a lock that the kernel granted to a wait. With kGuarded, `file` is left as it was.
+Attempt CompleteGrant(LockFile* file, const Patience& patience, Record claim);
 
 }  // namespace holdfast
 

@@ -38,20 +38,28 @@ Environment::Id IdAt(const CallbackInfo& info, size_t index) {
   return static_cast<Environment::Id>(info[index].As<Napi::Number>().Int64Value());
 }
 
-// (target, lockPath, flags, fileMode, sessionId, sessionHash)
-AcquireOptions AcquireOptionsOf(const CallbackInfo& info) {
-  const uint32_t flags = NumberAt(info, 2);
+// (sessionId, sessionHash, ttl) from `first` on
+Claimant ClaimantOf(const CallbackInfo& info, size_t first) {
+  Claimant claimant;
+  claimant.session_id = StringAt(info, first);
+  claimant.session_hash = StringAt(info, first + 1);
+  claimant.ttl = static_cast<uint64_t>(info[first + 2].As<Napi::Number>().Int64Value());
+  return claimant;
+}
+
+// (target, lockPath, flags, fileMode, sessionId, sessionHash, ttl) from `first` on
+AcquireOptions AcquireOptionsOf(const CallbackInfo& info, size_t first = 0) {
+  const uint32_t flags = NumberAt(info, first + 2);
   AcquireOptions options;
   LockRequest& request = options.request;
-  request.target = StringAt(info, 0);
-  request.lock_path = StringAt(info, 1);
+  request.target = StringAt(info, first);
+  request.lock_path = StringAt(info, first + 1);
   request.mode = (flags & kSharedFlag) != 0 ? LockMode::kShared : LockMode::kExclusive;
   request.parents =
       (flags & kRefuseParentLinksFlag) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   request.trust_any_owner = (flags & kAnyOwnerFlag) != 0;
-  request.file_mode = NumberAt(info, 3);
-  options.session_id = StringAt(info, 4);
-  options.session_hash = StringAt(info, 5);
+  request.file_mode = NumberAt(info, first + 3);
+  options.claimant = ClaimantOf(info, first + 4);
   options.may_block = (flags & kMayBlockFlag) != 0;
   options.overtake = (flags & kOvertakeFlag) != 0;
   options.keep_file = (flags & kKeepFileFlag) != 0;
@@ -127,6 +135,19 @@ Value StartVerify(const CallbackInfo& info) {
   return IdValue(info, EnvironmentOf(info).StartVerify(IdAt(info, 0)));
 }
 
+Value ShowLife(const CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(EnvironmentOf(info).ShowLife(IdAt(info, 0))));
+}
+
+Value StartShowLife(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartShowLife(IdAt(info, 0)));
+}
+
+Value StartShowLateLife(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartShowLateLife(IdAt(info, 0)));
+}
+
 Value DescriptorOf(const CallbackInfo& info) {
   const HeldLock* held = EnvironmentOf(info).FindHeld(IdAt(info, 0));
   const NativeHandle handle = held == nullptr ? kNoHandle : held->file.file.get();
@@ -149,14 +170,30 @@ Value AwaitWait(const CallbackInfo& info) {
                             EnvironmentOf(info).AwaitWait(IdAt(info, 0), NumberAt(info, 1)));
 }
 
-Value Complete(const CallbackInfo& info) {
-  return OutcomeValue(
-      info, EnvironmentOf(info).Complete(IdAt(info, 0), StringAt(info, 1), StringAt(info, 2)));
+Patience PatienceAt(const CallbackInfo& info, size_t index) {
+  return {std::chrono::milliseconds(NumberAt(info, index)), nullptr};
 }
 
+// (id, patience, sessionId, sessionHash, ttl)
+Value Complete(const CallbackInfo& info) {
+  return OutcomeValue(
+      info, EnvironmentOf(info).Complete(IdAt(info, 0), ClaimantOf(info, 2), PatienceAt(info, 1)));
+}
+
+// (id, sessionId, sessionHash, ttl)
 Value StartComplete(const CallbackInfo& info) {
-  return IdValue(
-      info, EnvironmentOf(info).StartComplete(IdAt(info, 0), StringAt(info, 1), StringAt(info, 2)));
+  return IdValue(info, EnvironmentOf(info).StartComplete(IdAt(info, 0), ClaimantOf(info, 1)));
+}
+
+// (id, patience, and a request)
+Value TakeOver(const CallbackInfo& info) {
+  return OutcomeValue(info, EnvironmentOf(info).TakeOver(IdAt(info, 0), AcquireOptionsOf(info, 2),
+                                                         PatienceAt(info, 1)));
+}
+
+// (id, and a request)
+Value StartTakeOver(const CallbackInfo& info) {
+  return IdValue(info, EnvironmentOf(info).StartTakeOver(IdAt(info, 0), AcquireOptionsOf(info, 1)));
 }
 
 Value Cancel(const CallbackInfo& info) {
@@ -169,8 +206,14 @@ Value InterruptCancelled(const CallbackInfo& info) {
                            static_cast<double>(EnvironmentOf(info).InterruptCancelled()));
 }
 
-Value IsWaitInPlace(const CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), EnvironmentOf(info).IsWaitInPlace(IdAt(info, 0)));
+Value LookAtWait(const CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(EnvironmentOf(info).LookAtWait(IdAt(info, 0))));
+}
+
+Value LookIntervalOf(const CallbackInfo& info) {
+  return Napi::Number::New(
+      info.Env(), static_cast<double>(EnvironmentOf(info).LookIntervalOf(IdAt(info, 0)).count()));
 }
 
 Value ConflictsWithHeld(const CallbackInfo& info) {
@@ -294,6 +337,9 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<StartGiveBack>(exports, "startGiveBack", data);
   Export<Verify>(exports, "verify", data);
   Export<StartVerify>(exports, "startVerify", data);
+  Export<ShowLife>(exports, "showLife", data);
+  Export<StartShowLife>(exports, "startShowLife", data);
+  Export<StartShowLateLife>(exports, "startShowLateLife", data);
   Export<DescriptorOf>(exports, "descriptorOf", data);
   Export<PreviousOf>(exports, "previousOf", data);
   Export<StartWait>(exports, "startWait", data);
@@ -302,7 +348,10 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<StartComplete>(exports, "startComplete", data);
   Export<Cancel>(exports, "cancel", data);
   Export<InterruptCancelled>(exports, "interruptCancelled", data);
-  Export<IsWaitInPlace>(exports, "isWaitInPlace", data);
+  Export<LookAtWait>(exports, "lookAtWait", data);
+  Export<LookIntervalOf>(exports, "lookIntervalOf", data);
+  Export<TakeOver>(exports, "takeOver", data);
+  Export<StartTakeOver>(exports, "startTakeOver", data);
   Export<ConflictsWithHeld>(exports, "conflictsWithHeld", data);
   Export<HolderOf>(exports, "holderOf", data);
   Export<KeyOf>(exports, "keyOf", data);

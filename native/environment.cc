@@ -1,6 +1,7 @@
 #include "environment.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "path.h"
@@ -18,7 +19,9 @@ bool Conflicts(LockMode one, LockMode other) {
 // A piece of work whose outcome is fetched by Deliver().
 class Environment::Job : public Work {
  public:
-  Job(std::function<Attempt()> body, bool keep_file, std::function<void()> on_done)
+  using Body = std::function<Attempt(const Patience&)>;
+
+  Job(Body body, bool keep_file, std::function<void()> on_done)
       : body_(std::move(body)), keep_file_(keep_file), on_done_(std::move(on_done)) {}
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -30,12 +33,12 @@ class Environment::Job : public Work {
   }
 
   void Run() override {
-    Attempt attempt = body_();
+    Attempt attempt = body_(Patience::UntilGivenUp(&interrupted_));
     std::lock_guard<std::mutex> guard(mutex_);
     attempt_ = std::move(attempt);
   }
   void Publish() override { on_done_(); }
-  void Interrupt() override {}
+  void Interrupt() override { interrupted_ = true; }
 
   Attempt TakeAttempt() {
     std::lock_guard<std::mutex> guard(mutex_);
@@ -51,9 +54,10 @@ class Environment::Job : public Work {
   }
 
  private:
-  const std::function<Attempt()> body_;
+  const Body body_;
   const bool keep_file_;
   const std::function<void()> on_done_;
+  std::atomic<bool> interrupted_{false};
   mutable std::mutex mutex_;
   Attempt attempt_;
 };
@@ -67,10 +71,11 @@ Environment::Environment(const std::string& host, Post post)
 
 Environment::~Environment() { Close(); }
 
-Record Environment::ClaimFor(const std::string& session_id, const std::string& session_hash) const {
+Record Environment::ClaimFor(const Claimant& claimant) const {
   Record claim = self_;
-  claim.session_id = PrintableAscii(session_id, kMaxSessionIdLength);
-  claim.session_hash = session_hash;
+  claim.session_id = PrintableAscii(claimant.session_id, kMaxSessionIdLength);
+  claim.session_hash = claimant.session_hash;
+  claim.ttl = claimant.ttl;
   return claim;
 }
 
@@ -96,33 +101,36 @@ Outcome Environment::Accept(Attempt attempt, bool keep_file) {
 }
 
 Outcome Environment::Acquire(const AcquireOptions& options) {
-  if (options.session_id.empty()) {
-    return Accept(TryAcquire(options, file_systems_.get(), queued_, &self_), options.keep_file);
+  if (options.claimant.session_id.empty()) {
+    self_.ttl = options.claimant.ttl;
+    return Accept(TryAcquire(options, file_systems_.get(), queued_, Patience::None(), &self_),
+                  options.keep_file);
   }
-  Record claim = ClaimFor(options.session_id, options.session_hash);
-  return Accept(TryAcquire(options, file_systems_.get(), queued_, &claim), options.keep_file);
+  Record claim = ClaimFor(options.claimant);
+  return Accept(TryAcquire(options, file_systems_.get(), queued_, Patience::None(), &claim),
+                options.keep_file);
 }
 
 Environment::Id Environment::StartAcquire(AcquireOptions options) {
   options.may_block = true;
-  Record claim = ClaimFor(options.session_id, options.session_hash);
   return StartJob(
-      [options, claim, file_systems = file_systems_] {
+      [options, claim = ClaimFor(options.claimant),
+       file_systems = file_systems_](const Patience& patience) {
         Record own_claim = claim;
-        return TryAcquire(options, file_systems.get(), {}, &own_claim);
+        return TryAcquire(options, file_systems.get(), {}, patience, &own_claim);
       },
       options.keep_file);
 }
 
 Environment::Id Environment::StartTouch(const LockRequest& request) {
-  return StartJob([request, file_systems = file_systems_] {
+  return StartJob([request, file_systems = file_systems_](const Patience&) {
     Error error = Touch(request, file_systems.get());
     return error.ok() ? Attempt::Of(Outcome::kGranted) : Attempt::Failure(std::move(error));
   });
 }
 
 Environment::Id Environment::StartInspect(const LockRequest& request) {
-  return StartJob([request] {
+  return StartJob([request](const Patience&) {
     Attempt attempt = Attempt::Of(Outcome::kGranted);
     attempt.error = Inspect(request, &attempt.inspection);
     if (!attempt.error.ok()) attempt.outcome = Outcome::kFailed;
@@ -130,7 +138,8 @@ Environment::Id Environment::StartInspect(const LockRequest& request) {
   });
 }
 
-Environment::Id Environment::StartJob(std::function<Attempt()> body, bool keep_file) {
+Environment::Id Environment::StartJob(std::function<Attempt(const Patience&)> body,
+                                      bool keep_file) {
   const Id id = ++last_id_;
   auto job = std::make_shared<Job>(std::move(body), keep_file, [post = post_, id] { post(id); });
   jobs_.emplace(id, job);
@@ -182,22 +191,24 @@ Outcome Environment::EndWait(Id id) {
   }
 }
 
-Outcome Environment::Complete(Id id, const std::string& session_id,
-                              const std::string& session_hash) {
+Outcome Environment::Complete(Id id, const Claimant& claimant, const Patience& patience) {
   const Outcome outcome = EndWait(id);
   if (outcome != Outcome::kGranted) return outcome;
-  auto granted = granted_.extract(id);
-  return Accept(CompleteGrant(std::move(granted.mapped()), ClaimFor(session_id, session_hash)),
-                false);
+  const auto granted = granted_.find(id);
+  Attempt attempt = CompleteGrant(&granted->second, patience, ClaimFor(claimant));
+  if (attempt.outcome != Outcome::kGuarded) granted_.erase(granted);
+  return Accept(std::move(attempt), false);
 }
 
-Environment::Id Environment::StartComplete(Id id, const std::string& session_id,
-                                           const std::string& session_hash) {
+Environment::Id Environment::StartComplete(Id id, const Claimant& claimant) {
   if (EndWait(id) != Outcome::kGranted) return 0;
   // std::function wants what can be copied, which a file cannot.
   auto file = std::make_shared<LockFile>(std::move(granted_.extract(id).mapped()));
-  return StartJob([file, claim = ClaimFor(session_id, session_hash)] {
-    return CompleteGrant(std::move(*file), claim);
+  return StartJob([file, claim = ClaimFor(claimant)](const Patience& patience) {
+    Attempt attempt = CompleteGrant(file.get(), patience, claim);
+    if (attempt.outcome != Outcome::kGuarded) return attempt;
+    GiveBack(std::move(*file));
+    return Attempt::Failure(Error::FromSystem(ECANCELED, "flock"));
   });
 }
 
@@ -228,16 +239,40 @@ const LockFile* Environment::FindFile(Id id) const {
   return nullptr;
 }
 
-bool Environment::IsWaitInPlace(Id id) {
+Outcome Environment::LookAtWait(Id id) {
   const auto wait = waits_.find(id);
-  return wait == waits_.end() || wait->second->IsInPlace();
+  if (wait == waits_.end()) return Outcome::kBusy;
+  const Wait::View view = wait->second->Look();
+  if (!view.in_place) return Outcome::kStale;
+  return view.overdue ? Outcome::kOverdue : Outcome::kBusy;
+}
+
+std::chrono::milliseconds Environment::LookIntervalOf(Id id) const {
+  const auto wait = waits_.find(id);
+  return wait == waits_.end() ? std::chrono::milliseconds(0) : wait->second->look_interval();
+}
+
+Outcome Environment::TakeOver(Id id, AcquireOptions options, const Patience& patience) {
+  const auto wait = waits_.find(id);
+  if (wait == waits_.end()) return Outcome::kStale;
+  options.overdue = wait->second->seen();
+  Record claim = ClaimFor(options.claimant);
+  return Accept(TryAcquire(options, file_systems_.get(), {}, patience, &claim), options.keep_file);
+}
+
+Environment::Id Environment::StartTakeOver(Id id, AcquireOptions options) {
+  if (const auto wait = waits_.find(id); wait != waits_.end()) {
+    options.overdue = wait->second->seen();
+  }
+  return StartAcquire(std::move(options));
 }
 
 bool Environment::ConflictsWithHeld(Id id) const {
   const LockFile* file = FindFile(id);
   if (file == nullptr) return false;
   const auto conflicts = [&](const LockFile& held) {
-    return &held != file && held.identity == file->identity && Conflicts(held.mode, file->mode);
+    return &held != file && held.identity == file->identity && held.slot == file->slot &&
+           Conflicts(held.mode, file->mode);
   };
   return std::any_of(held_.begin(), held_.end(),
                      [&](const auto& entry) { return conflicts(entry.second->file); }) ||
@@ -285,7 +320,7 @@ Outcome Environment::ReleaseToHeirs(Id id) {
 }
 
 Environment::Id Environment::StartRelease(Id id, bool untold) {
-  return StartJob([held = TakeHeld(id), untold] {
+  return StartJob([held = TakeHeld(id), untold](const Patience&) {
     Error error;
     if (held != nullptr) {
       error = untold ? GiveBackUntold(*held) : Leave(*held);
@@ -294,25 +329,46 @@ Environment::Id Environment::StartRelease(Id id, bool untold) {
   });
 }
 
-Outcome Environment::Verify(Id id) {
+Outcome Environment::LookAt(Id id, LookAtHeld look) {
   const HeldLock* held = FindHeld(id);
   if (held == nullptr) return Outcome::kStale;
-  bool in_place = false;
-  Error error = IsInPlace(held->file, &in_place);
+  bool ours = false;
+  Error error = look(*held, &ours);
   if (!error.ok()) return Fail(std::move(error));
-  return in_place ? Outcome::kGranted : Outcome::kStale;
+  return ours ? Outcome::kGranted : Outcome::kStale;
 }
 
-Environment::Id Environment::StartVerify(Id id) {
-  const auto held = held_.find(id);
+Environment::Id Environment::StartLookAt(Id id, LookAtHeld look) {
   // The lock may be released meanwhile: what is looked at stays open until then, and is ours alone to close.
-  return StartJob([lock = held == held_.end() ? nullptr : held->second] {
-    bool in_place = false;
+  return StartJob([lock = ShareHeld(id), look](const Patience&) {
+    bool ours = false;
     if (lock == nullptr) return Attempt::Of(Outcome::kStale);
-    Error error = IsInPlace(lock->file, &in_place);
+    Error error = look(*lock, &ours);
     if (!error.ok()) return Attempt::Failure(std::move(error));
-    return Attempt::Of(in_place ? Outcome::kGranted : Outcome::kStale);
+    return Attempt::Of(ours ? Outcome::kGranted : Outcome::kStale);
   });
+}
+
+Outcome Environment::Verify(Id id) { return LookAt(id, IsStillOurs); }
+Environment::Id Environment::StartVerify(Id id) { return StartLookAt(id, IsStillOurs); }
+Outcome Environment::ShowLife(Id id) { return LookAt(id, holdfast::ShowLife); }
+Environment::Id Environment::StartShowLife(Id id) { return StartLookAt(id, holdfast::ShowLife); }
+
+Environment::Id Environment::StartShowLateLife(Id id) {
+  return StartJob([lock = ShareHeld(id)](const Patience& patience) {
+    bool ours = false;
+    bool entered = false;
+    if (lock == nullptr) return Attempt::Of(Outcome::kStale);
+    Error error = ShowLateLife(*lock, patience, &ours, &entered);
+    if (!error.ok()) return Attempt::Failure(std::move(error));
+    if (!entered) return Attempt::Of(Outcome::kGuarded);
+    return Attempt::Of(ours ? Outcome::kGranted : Outcome::kStale);
+  });
+}
+
+std::shared_ptr<const HeldLock> Environment::ShareHeld(Id id) const {
+  const auto held = held_.find(id);
+  return held == held_.end() ? nullptr : held->second;
 }
 
 const HeldLock* Environment::FindHeld(Id id) const {

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENVIRONMENT_H_
 #define HOLDFAST_ENVIRONMENT_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,14 +43,20 @@ class Environment {
   // Blocks until Deliver(id) would have something to tell, or the time has passed. True when the wait is over.
   bool AwaitWait(Id id, uint32_t milliseconds);
   // Enters the lock that was granted to the wait: kGranted, kStale or kFailed.
-  Outcome Complete(Id id, const std::string& session_id, const std::string& session_hash);
-  Id StartComplete(Id id, const std::string& session_id, const std::string& session_hash);
+  // kGuarded keeps it for another call, or for StartComplete(), which has all the patience.
+  Outcome Complete(Id id, const Claimant& claimant, const Patience& patience);
+  Id StartComplete(Id id, const Claimant& claimant);
   // Ends the wait, or drops the file that was kept. A grant that comes later is given back by its thread.
   void Cancel(Id id);
   // Cancelled waits whose threads have not ended yet; each is interrupted again.
   size_t InterruptCancelled();
-  // Whether the name still leads to the file that is waited for.
-  bool IsWaitInPlace(Id id);
+  // A look at what is waited for: kBusy, kStale when the name leads elsewhere, or kOverdue.
+  Outcome LookAtWait(Id id);
+  // Between two looks.
+  std::chrono::milliseconds LookIntervalOf(Id id) const;
+  // Tries to take the lock from the holder that the wait has seen to be hung. The wait goes on.
+  Outcome TakeOver(Id id, AcquireOptions options, const Patience& patience);
+  Id StartTakeOver(Id id, AcquireOptions options);
   // Whether this environment itself holds a lock that conflicts with the wait, or was granted one and not told yet.
   bool ConflictsWithHeld(Id id) const;
   // What the file under `id` (held, kept or waited for) says of its holder.
@@ -66,7 +73,14 @@ class Environment {
   // kGranted: still ours; kStale: lost.
   Outcome Verify(Id id);
   Id StartVerify(Id id);
+  // Shows a sign of life of a holder with a ttl: outcomes are as of Verify().
+  Outcome ShowLife(Id id);
+  Id StartShowLife(Id id);
+  // The same for one that comes late; waits for the guard as long as it takes.
+  Id StartShowLateLife(Id id);
   const HeldLock* FindHeld(Id id) const;
+  // For a commit in another thread, which keeps the lock file open whatever becomes of the lock.
+  std::shared_ptr<const HeldLock> ShareHeld(Id id) const;
 
   // While callers wait for a key, Acquire() says kQueued to others.
   void SetQueued(const std::string& key, bool queued);
@@ -89,9 +103,13 @@ class Environment {
 
  private:
   class Job;
-  Record ClaimFor(const std::string& session_id, const std::string& session_hash) const;
+  // `ShowLife` or `IsStillOurs`.
+  using LookAtHeld = Error (*)(const HeldLock&, bool* ours);
+  Outcome LookAt(Id id, LookAtHeld look);
+  Id StartLookAt(Id id, LookAtHeld look);
+  Record ClaimFor(const Claimant& claimant) const;
   Outcome Accept(Attempt attempt, bool keep_file);
-  Id StartJob(std::function<Attempt()> body, bool keep_file = false);
+  Id StartJob(std::function<Attempt(const Patience&)> body, bool keep_file = false);
   Outcome Fail(Error error);
   Outcome Conclude(Error error);
   std::shared_ptr<HeldLock> TakeHeld(Id id);

@@ -6,21 +6,21 @@ namespace holdfast {
 
 namespace {
 
-Error ProbeLock(NativeHandle file, Inspection* inspection) {
+Error ProbeLock(NativeHandle file, LockSlot slot, Inspection* inspection) {
   bool granted = false;
-  Error error = TryLock(file, LockMode::kShared, &granted);
+  Error error = TryLock(file, LockMode::kShared, &granted, slot);
   if (!error.ok()) return error;
   inspection->known = true;
   inspection->held = !granted;
   if (!granted) return {};
-  error = Unlock(file);
+  error = Unlock(file, slot);
   if (!error.ok()) return error;
   // Not exclusively held; whether shared, only an exclusive try tells.
-  error = TryLock(file, LockMode::kExclusive, &granted);
+  error = TryLock(file, LockMode::kExclusive, &granted, slot);
   if (!error.ok()) return error;
   inspection->held = !granted;
   inspection->shared = !granted;
-  return granted ? Unlock(file) : Error{};
+  return granted ? Unlock(file, slot) : Error{};
 }
 
 }  // namespace
@@ -48,7 +48,8 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
     // Of a lock that another machine holds this kernel knows nothing.
     inspection->known = inspection->held || (holders.complete && inspection->file_system.kind ==
                                                                      FileSystemClass::kLocal);
-    if (error.ok() && !inspection->known) error = ProbeLock(file.get(), inspection);
+    if (error.ok() && !inspection->known)
+      error = ProbeLock(file.get(), inspection->record.record.epoch, inspection);
   }
   if (!error.ok()) error.path = location.path;
   const Record& holder = inspection->record.record;

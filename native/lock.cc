@@ -11,9 +11,8 @@ namespace holdfast {
 
 namespace {
 
-constexpr int kMaxOpenRounds = 100;
-constexpr int kMaxReads = 3;
-constexpr char kGuardSuffix[] = ".guard";
+// A holder that releases is not kept waiting for one who is stopped in the middle of a take-over.
+constexpr Patience kBriefly = {std::chrono::milliseconds(50), nullptr};
 
 uint64_t Now(uint64_t ticks_per_second) {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
@@ -48,86 +47,70 @@ Error RefuseLink(const std::string& target, ParentPolicy parents, const Director
   return WithPath(error, target);
 }
 
-// Brings a lock file into being so that a kill at any moment leaves either nothing or a usable one, and nobody sees it
-// half made. Where the file system has no way for that, it is created in its place and stays empty, which is a valid
-// lock file; a kill before its mode is set, under a umask that takes away the owner's own bits, would leave one that its
-// owner cannot open. That the name exists by now is no error: the caller opens what is there.
-Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
-                     const RecordBlock& block) {
-  TemporaryFile temporary;
-  Error error = CreateTemporary(directory, 0600, &temporary);
-  if (!error.ok()) return error;
-  error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
-  if (error.ok()) error = SetMode(temporary.file.get(), mode);
-  bool published = false;
-  if (error.ok()) error = PublishNew(directory, &temporary, name, &published);
-  if (!published) DiscardTemporary(directory, &temporary);
-  if (error.number != ENOTSUP) return error;
-  bool created = false;
-  return CreateEmpty(directory, name, mode, &created);
-}
-
-Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
-                   Handle* file, FileIdentity* identity) {
-  for (int round = 0; round < kMaxOpenRounds; round++) {
-    FileStatus status;
-    Error error = OpenLockFile(directory, name, file, &status);
-    if (!error.ok()) return error;
-    if (file->valid()) {
-      if (status.link_count == 0) {  // removed since it was opened
-        file->Reset();
-        continue;
-      }
-      *identity = status.identity;
-      return CheckOpenFile(request, directory, status);
-    }
-    // Room for the record, but none yet: the first token must be as late as the first grant. One from now could come
-    // after that of another lock file, which had this name and lost it before ours gets it.
-    const RecordBlock block{};
-    error = CreateLockFile(directory, name, request.file_mode, block);
-    if (!error.ok()) return error;
+// What the name and the record say, under the kernel's lock.
+Error Look(const LockFile& lock_file, FileStatus* status, DecodedRecord* found, bool* moved) {
+  const LockLocation& location = lock_file.location;
+  Error error = InspectName(location.directory, location.name, status);
+  if (!error.ok()) return WithPath(error, location.path);
+  *moved = status->kind == FileKind::kAbsent || status->identity != lock_file.identity;
+  if (*moved) return {};
+  if (status->link_count > 1) {
+    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", location.path);
   }
-  return Error::FromSystem(ESTALE, "open");
-}
-
-Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {
-  RecordBlock block;
-  size_t size = 0;
-  Error error = ReadAt(file, 0, block.data(), block.size(), &size);
-  if (!error.ok()) return error;
-  *record = DecodeRecord(block.data(), size, std::max<uint64_t>(file_size, size));
+  error = ReadRecord(lock_file.file.get(), status->size, found);
+  if (!error.ok()) return WithPath(error, location.path);
+  if (found->state == RecordState::kForeign) {
+    return Error::Refused(Refusal::kForeignContent, EINVAL, "read", location.path);
+  }
+  *moved = kLockFilesHaveSlots && found->record.epoch != lock_file.slot;
   return {};
 }
 
-Error WriteRecord(NativeHandle file, const Record& record) {
-  RecordBlock block;
-  EncodeRecord(record, &block);
-  return WriteAt(file, 0, block.data(), block.size());
+// Whether somebody may be about to take the lock over: from a holder with a ttl, who may have released it since. A record
+// that cannot be read may have been such a one.
+bool NeedsGuard(const DecodedRecord& found) {
+  return found.record.ttl != 0 || found.state == RecordState::kMalformed;
 }
 
-// Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets a second lock without
-// waiting and still finds the record full clears it. That this may fail is no reason to refuse the lock: the record then
-// stays for the next holder to find.
+// Shared holders come in together, yet a predecessor's end is told to one of them: whoever gets the guard without waiting
+// and still finds the record full clears it. That this may fail is no reason to refuse the lock: the record then stays for
+// the next holder to find.
 Error ClearPrevious(const LockFile& lock_file, DecodedRecord* found) {
-  const LockLocation& location = lock_file.location;
-  LockRequest request;
-  request.file_mode = lock_file.file_mode;
-  request.trust_any_owner = lock_file.trust_any_owner;
-  Handle guard;
-  FileIdentity identity;
-  Error error =
-      OpenOrCreate(request, location.directory, location.name + kGuardSuffix, &guard, &identity);
-  if (!error.ok()) return error;
-  bool granted = false;
-  error = TryLock(guard.get(), LockMode::kExclusive, &granted);
-  if (!error.ok() || !granted) return error;
+  Guard guard;
+  bool guarded = false;
+  Error error = guard.Enter(lock_file, Patience::None(), &guarded);
+  if (!error.ok() || !guarded) return error;
   error = ReadRecord(lock_file.file.get(), 0, found);
   if (!error.ok() || !found->record.has_holder()) return error;
-  Record cleared;
-  cleared.token = found->record.token;
-  cleared.ttl = found->record.ttl;
-  cleared.epoch = found->record.epoch;
-  return WriteRecord(lock_file.file.get(), cleared);
+  return WriteRecord(lock_file.file.get(), WithoutHolder(found->record));
+}
+
+// A shared holder writes no record of its own.
+Error EnterShared(const LockFile& lock_file, bool guarded, DecodedRecord* previous) {
+  if (guarded && previous->record.ttl != 0) {
+    // What stays in the record must not make anybody take a shared holder for one with a ttl that hangs.
+    Record without_ttl = WithoutHolder(previous->record);
+    without_ttl.ttl = 0;
+    return WriteRecord(lock_file.file.get(), without_ttl);
+  }
+  if (!previous->record.has_holder()) return {};
+  DecodedRecord told;
+  if (!ClearPrevious(lock_file, &told).ok()) told = DecodedRecord{};
+  *previous = std::move(told);
+  return {};
+}
+
+// Writes as the holder, unless another one has the lock by now. Where a lock is taken over in its file, that one reads the
+// same record.
+Error WriteAsHolder(const HeldLock& lock, const Record& record) {
+  if (!kLockFilesHaveSlots || lock.ttl == 0) return WriteRecord(lock.file.file.get(), record);
+  Guard guard;
+  bool entered = false;
+  Error error = guard.Enter(lock.file, kBriefly, &entered);
+  if (!error.ok() || !entered) return error;
+  bool ours = false;
+  error = IsStillOurs(lock, &ours);
+  return error.ok() && ours ? WriteRecord(lock.file.file.get(), record) : error;
 }
 
 Error ClearRecord(const HeldLock& lock) {
@@ -137,23 +120,10 @@ Error ClearRecord(const HeldLock& lock) {
   cleared.token = lock.token;
   cleared.ttl = lock.ttl;
   cleared.epoch = lock.epoch;
-  return WriteRecord(lock.file.file.get(), cleared);
+  return WriteAsHolder(lock, cleared);
 }
 
 }  // namespace
-
-Error CheckOpenFile(const LockRequest& request, const Directory& directory,
-                    const FileStatus& status) {
-  if (status.kind != FileKind::kRegular) {
-    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
-  }
-  if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
-  if (directory.others_can_write && !request.trust_any_owner &&
-      !IsTrustedOwner(status.owner, directory.owner)) {
-    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
-  }
-  return {};
-}
 
 std::string KeyOf(const LockLocation& location) {
   const FileIdentity& directory = location.directory.identity;
@@ -183,6 +153,11 @@ Error Locate(const LockRequest& request, LockLocation* location) {
 Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* lock_file) {
   Error error = OpenOrCreate(request, location->directory, location->name, &lock_file->file,
                              &lock_file->identity);
+  if (error.ok() && kLockFilesHaveSlots) {
+    DecodedRecord record;
+    error = ReadHolder(lock_file->file.get(), &record);
+    lock_file->slot = record.record.epoch;
+  }
   if (!error.ok()) return WithPath(error, location->path);
   lock_file->mode = request.mode;
   lock_file->file_mode = request.file_mode;
@@ -191,56 +166,61 @@ Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* 
   return {};
 }
 
-Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, bool* stale) {
-  const LockLocation& location = lock_file.location;
-  const NativeHandle file = lock_file.file.get();
+void Succeed(const DecodedRecord& previous, Record* claim) {
+  claim->token = NextToken(previous);
+  claim->epoch = previous.record.epoch;
+  claim->acquired_at = NowInMilliseconds();
+}
+
+Error Enter(const LockFile& lock_file, const Patience& patience, Record* claim,
+            DecodedRecord* previous, Entry* entry) {
+  *entry = Entry::kMoved;
   FileStatus status;
-  Error error = InspectName(location.directory, location.name, &status);
-  if (!error.ok()) return WithPath(error, location.path);
-  *stale = status.kind == FileKind::kAbsent || status.identity != lock_file.identity;
-  if (*stale) return {};
-  if (status.link_count > 1) {
-    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", location.path);
+  bool moved = false;
+  Error error = Look(lock_file, &status, previous, &moved);
+  if (!error.ok() || moved) return error;
+  Guard guard;
+  bool guarded = false;
+  if (NeedsGuard(*previous)) {
+    error = guard.Enter(lock_file, patience, &guarded);
+    if (error.ok() && !guarded) *entry = Entry::kGuarded;
+    if (!error.ok() || !guarded) return WithPath(error, lock_file.location.path);
+    error = Look(lock_file, &status, previous, &moved);
+    if (!error.ok() || moved) return error;
   }
-  error = ReadRecord(file, status.size, previous);
-  if (!error.ok()) return WithPath(error, location.path);
-  if (previous->state == RecordState::kForeign) {
-    return Error::Refused(Refusal::kForeignContent, EINVAL, "read", location.path);
-  }
+  *entry = Entry::kEntered;
+  const NativeHandle file = lock_file.file.get();
   if (lock_file.mode == LockMode::kShared) {
     claim->token = 0;  // a fencing token comes with exclusive grants only
-    if (!previous->record.has_holder()) return {};
-    DecodedRecord told;
-    if (!ClearPrevious(lock_file, &told).ok()) told = DecodedRecord{};
-    *previous = std::move(told);
-    return {};
+    return WithPath(EnterShared(lock_file, guarded, previous), lock_file.location.path);
   }
-  claim->token = NextToken(*previous);
-  claim->epoch = previous->record.epoch;
-  claim->acquired_at = NowInMilliseconds();
+  Succeed(*previous, claim);
   error = WriteRecord(file, *claim);
   if (error.ok() && status.size > kRecordSize) error = Truncate(file, kRecordSize);
-  return WithPath(error, location.path);
+  return WithPath(error, lock_file.location.path);
 }
 
 Error Leave(const HeldLock& lock) {
   Error first = ClearRecord(lock);
   // Closing alone would not do: a child process between fork() and exec() has the descriptor, too.
-  Error error = Unlock(lock.file.file.get());
+  Error error = Unlock(lock.file.file.get(), lock.file.slot);
   if (first.ok()) first = std::move(error);
   return WithPath(first, lock.file.location.path);
 }
 
 void GiveBack(LockFile file) {
-  if (file.file.valid()) static_cast<void>(Unlock(file.file.get()));
+  if (file.file.valid()) static_cast<void>(Unlock(file.file.get(), file.slot));
 }
 
 Error GiveBackUntold(const HeldLock& lock) {
   if (!lock.previous.record.has_holder()) return Leave(lock);
   Record untold = lock.previous.record;
+  untold.epoch = lock.epoch;
+  // As a release of ours would leave it: the one before is no holder that could hang.
+  untold.ttl = lock.ttl;
   if (lock.file.mode == LockMode::kExclusive) untold.token = lock.token;
-  Error first = WriteRecord(lock.file.file.get(), untold);
-  Error error = Unlock(lock.file.file.get());
+  Error first = WriteAsHolder(lock, untold);
+  Error error = Unlock(lock.file.file.get(), lock.file.slot);
   return first.ok() ? error : first;
 }
 
@@ -248,25 +228,33 @@ Error LeaveToHeirs(const HeldLock& lock) {
   return WithPath(ClearRecord(lock), lock.file.location.path);
 }
 
-Error IsInPlace(const LockFile& lock_file, bool* in_place) {
-  FileStatus status;
-  Error error = InspectName(lock_file.location.directory, lock_file.location.name, &status);
-  *in_place = status.kind != FileKind::kAbsent && status.identity == lock_file.identity;
-  return WithPath(error, lock_file.location.path);
+Error IsStillOurs(const HeldLock& lock, bool* ours) {
+  Error error = IsInPlace(lock.file, ours);
+  if (!error.ok() || !*ours || !kLockFilesHaveSlots || lock.ttl == 0) return error;
+  // An epoch may come again after a record was damaged; a token does not.
+  DecodedRecord record;
+  error = ReadHolder(lock.file.file.get(), &record);
+  *ours = record.record.token == lock.token;
+  return WithPath(error, lock.file.location.path);
 }
 
-Error ReadHolder(NativeHandle file, DecodedRecord* record) {
-  // The holder may be writing: what is torn at the first read is whole at the next.
-  for (int reads = 0; reads < kMaxReads; reads++) {
-    // One byte more than a record has, so that a longer file shows.
-    std::array<char, kRecordSize + 1> start;
-    size_t size = 0;
-    Error error = ReadAt(file, 0, start.data(), start.size(), &size);
-    if (!error.ok()) return error;
-    *record = DecodeRecord(start.data(), size, size);
-    if (record->state != RecordState::kMalformed) return {};
-  }
-  return {};
+Error ShowLife(const HeldLock& lock, bool* ours) {
+  // One that was robbed must not show life for its successor. Not under the guard: who is slow there would make a punctual
+  // holder look silent.
+  Error error = IsStillOurs(lock, ours);
+  if (!error.ok() || !*ours) return error;
+  FileStatus status;
+  error = InspectFile(lock.file.file.get(), &status);
+  if (error.ok()) error = StampModified(lock.file.file.get(), status.modified);
+  return WithPath(error, lock.file.location.path);
+}
+
+Error ShowLateLife(const HeldLock& lock, const Patience& patience, bool* ours, bool* entered) {
+  *ours = true;
+  Guard guard;
+  Error error = guard.Enter(lock.file, patience, entered);
+  if (!error.ok() || !*entered) return WithPath(error, lock.file.location.path);
+  return ShowLife(lock, ours);
 }
 
 }  // namespace holdfast

@@ -9,45 +9,15 @@
 #include <vector>
 
 #include "error.h"
+#include "guard.h"
+#include "lock_file.h"
 #include "platform.h"
 #include "record.h"
 
 namespace holdfast {
 
-struct LockRequest {
-  // Absolute path of what is to be protected; its last component is a name, not "." or "..". A link is refused.
-  std::string target;
-  // Absolute path of the lock file, or empty: ".{name}.lock" beside the target.
-  std::string lock_path;
-  LockMode mode = LockMode::kExclusive;
-  ParentPolicy parents = ParentPolicy::kTrust;
-  bool trust_any_owner = false;
-  uint32_t file_mode = 0600;
-};
-
-// Where a lock file is: its directory, opened once, and its name in it.
-struct LockLocation {
-  Directory directory;
-  std::string name;
-  std::string path;
-};
-
 // What tells one lock file from another before it is opened, and while it is removed and made again.
 std::string KeyOf(const LockLocation& location);
-
-// An open lock file that passed every check that can be made before its lock is held.
-struct LockFile {
-  LockLocation location;
-  Handle file;
-  FileIdentity identity;
-  LockMode mode = LockMode::kExclusive;
-  FileSystemClass file_system = FileSystemClass::kUnknown;
-  // As they were asked for, for the file beside this one that guards its record.
-  uint32_t file_mode = 0600;
-  bool trust_any_owner = false;
-  // What the record said when the lock was found taken.
-  DecodedRecord found;
-};
 
 // A lock that is ours.
 struct HeldLock {
@@ -56,8 +26,10 @@ struct HeldLock {
   uint64_t token = 0;
   uint64_t ttl = 0;
   uint64_t epoch = 0;
-  // The record as it was found. It names a holder only if that one ended without release and nobody was told yet.
+  // The record as it was found. It names a holder only if that one ended without release and nobody was told yet, or if
+  // the lock was taken over from it.
   DecodedRecord previous;
+  bool taken_over = false;
 };
 
 // The directories that `request` leads through, as they are spelled: what has to be touched first.
@@ -70,14 +42,20 @@ Error Locate(const LockRequest& request, LockLocation* location);
 // success.
 Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* lock_file);
 
-// The checks of OpenChecked() on an open file.
-Error CheckOpenFile(const LockRequest& request, const Directory& directory,
-                    const FileStatus& status);
+enum class Entry : uint8_t {
+  kEntered,
+  kMoved,  // the name leads elsewhere by now, or the lock was taken over: close the file and start again
+  kGuarded,  // somebody is about to take the lock over, or to write under it, for longer than `patience`
+};
 
 // Completes a granted lock: the name must still lead to the locked file, whose record then names `claim` as the holder.
-// `claim` brings the holder's fields and is given the token. `*stale` tells that the name leads elsewhere by now: the
-// caller closes the file and starts again. On an error the caller closes the file, too.
-Error Enter(const LockFile& lock_file, Record* claim, DecodedRecord* previous, bool* stale);
+// `claim` brings the holder's fields and is given the token. Unless the lock was entered, and on an error, the caller
+// closes the file.
+Error Enter(const LockFile& lock_file, const Patience& patience, Record* claim,
+            DecodedRecord* previous, Entry* entry);
+
+// What becomes of a claim when the lock is granted: its token and whatever else comes from the record before.
+void Succeed(const DecodedRecord& previous, Record* claim);
 
 // Clears the record and gives the lock back; the first error wins. Whatever it is, the caller closes the file, so that
 // nothing of the lock remains with us.
@@ -93,11 +71,15 @@ Error GiveBackUntold(const HeldLock& lock);
 // Clears the record without unlocking: a process that inherited the descriptor holds the lock on when the file is closed.
 Error LeaveToHeirs(const HeldLock& lock);
 
-// Whether the name still leads to the file that is locked.
-Error IsInPlace(const LockFile& lock_file, bool* in_place);
+// Whether the lock is still ours: nobody removed or replaced its lock file, or took it over.
+Error IsStillOurs(const HeldLock& lock, bool* ours);
 
-// What the lock file says of its holder, read without the lock.
-Error ReadHolder(NativeHandle file, DecodedRecord* record);
+// Shows a sign of life of a holder that named a ttl; `*ours` as above.
+Error ShowLife(const HeldLock& lock, bool* ours);
+
+// The same for one that comes late: somebody may have found it silent for its ttl, and be stopped between that check and
+// what it permits. Under the guard nobody is; from then on the check holds no more. `*entered` as in Guard::Enter().
+Error ShowLateLife(const HeldLock& lock, const Patience& patience, bool* ours, bool* entered);
 
 }  // namespace holdfast
 

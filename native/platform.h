@@ -164,8 +164,9 @@ Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
-// Sets FileStatus::modified to now: a sign of life that changes no contents.
-Error StampModified(NativeHandle file);
+// Sets FileStatus::modified to now, or, should the file system's clock stand still or step back to `previous`, to a
+// later time: a sign of life that changes no contents.
+Error StampModified(NativeHandle file, uint64_t previous = 0);
 // Sets FileStatus::modified of a file of ours to a time that no other version of it has, as far as this machine's clock can
 // tell. To be called before the file is published.
 Error StampVersion(NativeHandle file);
@@ -313,10 +314,18 @@ bool IsTrustedOwner(int64_t owner, int64_t other);
 
 enum class LockMode : uint8_t { kShared, kExclusive };
 
+// Which of a lock file's locks is meant. Where a lock file can have several, they are told apart by number, and taking a
+// lock over means to go on with the next number. Elsewhere there is one, the number is ignored, and a lock is taken over
+// by putting another file in the place of its lock file.
+using LockSlot = uint64_t;
+extern const bool kLockFilesHaveSlots;
+// The lock that is held around a check and what it permits (docs/protocol.md).
+constexpr LockSlot kGuardSlot = ~LockSlot{0};
+
 // Takes the kernel's lock if that needs no waiting. `*granted` tells.
-Error TryLock(NativeHandle file, LockMode mode, bool* granted);
+Error TryLock(NativeHandle file, LockMode mode, bool* granted, LockSlot slot = 0);
 // Gives the lock back, also where another process inherited the handle.
-Error Unlock(NativeHandle file);
+Error Unlock(NativeHandle file, LockSlot slot = 0);
 // Takes an exclusive lock on the contents of a file that is not a lock file, until it is closed. Where locks are
 // mandatory, nobody else reads or writes the file meanwhile.
 Error TryLockContents(NativeHandle file, bool* granted);
@@ -347,7 +356,8 @@ class LockWait {
 
 // A wait that the kernel ends on `file`, or null where it cannot: the caller then tries on a timer. `file` must
 // outlive the wait.
-std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind);
+std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind,
+                                      LockSlot slot = 0);
 
 // ---- Threads -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ constexpr uint32_t kPrivate = 0600;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;
 
+// More than one who is in the middle of a take-over needs, unless he is stopped there: then JavaScript tries again.
+constexpr Patience kGuardPatience = {std::chrono::milliseconds(50), nullptr};
+
 // What rename(2) says where the file is in use, mounted or in a directory that may not be changed, but could be written.
 bool IsInTheWay(const Error& error) {
   switch (error.number) {
@@ -172,7 +175,7 @@ ReplaceError Replacement::Begin(uint64_t size) {
 
 ReplaceError Replacement::Write(const char* data, size_t size) {
   while (size > 0) {
-    if (cancelled_) return {{}, "write", false, false, true, TargetState::kOld};
+    if (cancelled_) return ReplaceError::Cancelled("write");
     const size_t piece = std::min(size, kPiece);
     Error error = WriteAt(temporary_.file.get(), written_, data, piece);
     if (!error.ok()) return Fail(std::move(error), "write");
@@ -233,9 +236,31 @@ ReplaceError Replacement::Complete() {
   return {};
 }
 
+ReplaceError Replacement::ConfirmLock(Guard* guard) const {
+  const HeldLock& lock = *request_.lock;
+  bool ours = false;
+  if (lock.ttl != 0) {
+    bool entered = false;
+    Error error = guard->Enter(lock.file, kGuardPatience, &entered);
+    if (error.ok() && !entered) {
+      error = Error::FromSystem(EBUSY, "flock", lock.file.location.path);
+      error.transient = true;
+    }
+    if (!error.ok()) return Fail(std::move(error), "lock");
+  }
+  Error error = IsStillOurs(lock, &ours);
+  if (!error.ok()) return Fail(std::move(error), "lock");
+  return ours ? ReplaceError{} : ReplaceError::Lost();
+}
+
 ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
   if (!complete_) {
     ReplaceError failure = Complete();
+    if (!failure.ok()) return failure;
+  }
+  Guard guard;
+  if (request_.lock != nullptr) {
+    ReplaceError failure = ConfirmLock(&guard);
     if (!failure.ok()) return failure;
   }
   *result = kept_;
@@ -248,13 +273,13 @@ ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
 }
 
 ReplaceError Replacement::Publish(bool last_try, ReplaceResult* result) {
-  if (cancelled_) return {{}, "publish", false, false, true, TargetState::kOld};
+  if (cancelled_) return ReplaceError::Cancelled("publish");
   const bool expects_nothing = request_.expected && *request_.expected == FileVersion{};
   if (expects_nothing && !request_.create_only) {
     bool published = false;
     Error error = PublishNew(directory_, &temporary_, name_, &published);
     if (error.ok()) {
-      if (!published) return Conflict();
+      if (!published) return ReplaceError::Conflict();
       return Conclude(result);
     }
     if (error.number != ENOTSUP) return Fail(std::move(error), "publish");
@@ -264,10 +289,6 @@ ReplaceError Replacement::Publish(bool last_try, ReplaceResult* result) {
     if (!failure.ok()) return failure;
   }
   return copy_ ? PublishByCopy(result) : PublishByRename(last_try, result);
-}
-
-ReplaceError Replacement::Conflict() {
-  return {{}, "publish", false, true, false, TargetState::kOld};
 }
 
 ReplaceError Replacement::ClaimAndCompare() {
@@ -281,7 +302,7 @@ ReplaceError Replacement::ClaimAndCompare() {
   FileStatus now;
   if (error.ok()) error = InspectName(directory_, name_, &now);
   if (!error.ok()) return Fail(std::move(error), "publish");
-  return VersionOf(now) == *request_.expected ? ReplaceError{} : Conflict();
+  return VersionOf(now) == *request_.expected ? ReplaceError{} : ReplaceError::Conflict();
 }
 
 ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) {
@@ -351,7 +372,7 @@ ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
   TargetState state = TargetState::kOld;
   bool conflict = false;
   Error error = copy.Run(&state, &conflict);
-  if (conflict) return Conflict();
+  if (conflict) return ReplaceError::Conflict();
   if (!error.ok()) {
     ReplaceError failure = Fail(std::move(error), "copy");
     failure.published = state == TargetState::kNew;

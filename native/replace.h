@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "lock.h"
 #include "platform.h"
 
 namespace holdfast {
@@ -39,6 +40,8 @@ struct ReplaceRequest {
   std::optional<uint32_t> tighten_directory;
   // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
   std::optional<FileVersion> expected;
+  // Only as long as this lock is held; if it can be taken over, under its guard.
+  std::shared_ptr<const HeldLock> lock;
 };
 
 struct ReplaceResult {
@@ -59,9 +62,29 @@ struct ReplaceError {
   bool published = false;
   bool conflict = false;  // `expected` was not what was there
   bool cancelled = false;
+  bool lost = false;  // `lock`
   TargetState target_state = TargetState::kOld;
 
-  bool ok() const { return error.ok() && !conflict && !cancelled; }
+  static ReplaceError Conflict() {
+    ReplaceError failure;
+    failure.phase = "publish";
+    failure.conflict = true;
+    return failure;
+  }
+  static ReplaceError Cancelled(const char* phase) {
+    ReplaceError failure;
+    failure.phase = phase;
+    failure.cancelled = true;
+    return failure;
+  }
+  static ReplaceError Lost() {
+    ReplaceError failure;
+    failure.phase = "lock";
+    failure.lost = true;
+    return failure;
+  }
+
+  bool ok() const { return error.ok() && !conflict && !cancelled && !lost; }
   // Nothing has changed, and Commit() may be called again.
   bool transient() const { return error.transient && target_state == TargetState::kOld; }
 };
@@ -96,9 +119,10 @@ class Replacement {
   Error CopyMetadata();
   bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
   bool MayCopy() const;
+  // Makes sure of the lock for as long as `guard` lasts.
+  ReplaceError ConfirmLock(Guard* guard) const;
   // Makes the temporary file what is to be published, once.
   ReplaceError Complete();
-  static ReplaceError Conflict();
   ReplaceError Publish(bool last_try, ReplaceResult* result);
   // Compare-and-swap: makes sure that the target is the expected file, and that nobody changes that before we publish.
   ReplaceError ClaimAndCompare();

@@ -79,6 +79,7 @@ Napi::Object ErrorValue(Napi::Env env, const ReplaceError& failure) {
   object.Set("published", failure.published);
   object.Set("conflict", failure.conflict);
   object.Set("cancelled", failure.cancelled);
+  object.Set("lost", failure.lost);
   object.Set("transient", failure.transient());
   object.Set("targetState", static_cast<double>(failure.target_state));
   object.Set("error", ErrorValueOf(env, failure.error));
@@ -135,9 +136,14 @@ Steps StepsOf(const CallbackInfo& info) {
 }
 
 Value OpenReplacement(const CallbackInfo& info) {
+  AddonData& data = AddonData::Of(info);
+  const auto options = info[0].As<Napi::Object>();
+  ReplaceRequest request = RequestOf(options);
+  const auto lock = static_cast<Environment::Id>(NumberOf(options, "lock"));
+  if (lock != 0) request.lock = data.environment().ShareHeld(lock);
   return Napi::Number::New(
-      info.Env(), static_cast<double>(AddonData::Of(info).AddReplacement(
-                      std::make_shared<Replacement>(RequestOf(info[0].As<Napi::Object>())))));
+      info.Env(),
+      static_cast<double>(data.AddReplacement(std::make_shared<Replacement>(std::move(request)))));
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {

@@ -11,8 +11,6 @@ using std::chrono::milliseconds;
 // Between two tries where the kernel does not wake us.
 constexpr milliseconds kFirstDelay(1);
 constexpr milliseconds kLastDelay(50);
-// Between two looks at the lock file.
-constexpr milliseconds kLookInterval(1000);
 
 milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDelay); }
 
@@ -20,10 +18,15 @@ milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDel
 
 Wait::Wait(LockFile file, std::function<void()> on_done)
     : file_(std::move(file)),
-      kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system)),
+      kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system, file_.slot)),
       on_done_(std::move(on_done)),
       polling_(kernel_wait_ == nullptr),
-      last_seen_(file_.found) {}
+      last_seen_(file_.found) {
+  Sighting sighting;
+  DecodedRecord record;
+  if (file_.found.record.ttl == 0 || !See(file_, &sighting, &record).ok()) return;
+  observation_.Add(sighting);
+}
 
 void Wait::Run() {
   if (kernel_wait_ == nullptr) {
@@ -58,25 +61,29 @@ bool Wait::Poll() {
     if (interrupted_) return true;
   }
   bool granted = false;
-  error_ = TryLock(file_.file.get(), file_.mode, &granted);
+  error_ = TryLock(file_.file.get(), file_.mode, &granted, file_.slot);
   if (!error_.ok()) {
     result_ = State::kFailed;
   } else if (granted) {
     result_ = State::kGranted;
   } else if (std::chrono::steady_clock::now() >= next_look_) {
-    Look();
+    LookWhilePolling();
   }
   return result_ != State::kWaiting;
 }
 
-void Wait::Look() {
-  next_look_ = std::chrono::steady_clock::now() + kLookInterval;
+void Wait::LookWhilePolling() {
   bool in_place = true;
-  if (holdfast::IsInPlace(file_, &in_place).ok() && !in_place) result_ = State::kMoved;
+  if (IsInPlace(file_, &in_place).ok() && !in_place) result_ = State::kMoved;
+  Sighting sighting;
   DecodedRecord record;
-  if (!holdfast::ReadHolder(file_.file.get(), &record).ok()) return;
+  const bool seen = See(file_, &sighting, &record).ok();
   std::lock_guard<std::mutex> guard(mutex_);
-  last_seen_ = std::move(record);
+  if (seen) {
+    last_seen_ = std::move(record);
+    observation_.Add(sighting);
+  }
+  next_look_ = std::chrono::steady_clock::now() + observation_.Interval();
 }
 
 void Wait::Publish() {
@@ -136,12 +143,28 @@ Error Wait::error() const {
   return error_;
 }
 
-bool Wait::IsInPlace() const {
+Wait::View Wait::Look() {
   // Under the mutex, so that the thread does not close the file meanwhile.
   std::lock_guard<std::mutex> guard(mutex_);
-  bool in_place = true;
-  if (polling_ || !file_.file.valid()) return true;
-  return !holdfast::IsInPlace(file_, &in_place).ok() || in_place;
+  View view;
+  if (!polling_ && file_.file.valid()) {
+    if (!IsInPlace(file_, &view.in_place).ok()) view.in_place = true;
+    Sighting sighting;
+    DecodedRecord record;
+    if (See(file_, &sighting, &record).ok()) observation_.Add(sighting);
+  }
+  view.overdue = observation_.IsOverdue();
+  return view;
+}
+
+milliseconds Wait::look_interval() const {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return observation_.Interval();
+}
+
+Sighting Wait::seen() const {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return observation_.last();
 }
 
 bool Wait::ReadHolder(DecodedRecord* record) const {

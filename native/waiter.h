@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lock.h"
+#include "take_over.h"
 #include "worker_threads.h"
 
 namespace holdfast {
@@ -37,9 +38,18 @@ class Wait : public Work {
   bool IsFinished() const;
   Error error() const;
 
-  // Whether the name still leads to the file, and what the file says of its holder. A wait that polls answers with what
+  // Looks whether the name still leads to the file and the holder shows signs of life. A wait that polls answers with what
   // it saw last, since its file system may take long to answer.
-  bool IsInPlace() const;
+  struct View {
+    bool in_place = true;
+    bool overdue = false;
+  };
+  View Look();
+  // Between two looks.
+  std::chrono::milliseconds look_interval() const;
+  // The holder that Look() found overdue.
+  Sighting seen() const;
+  // What the file says of its holder.
   bool ReadHolder(DecodedRecord* record) const;
 
   const LockFile& file() const { return file_; }
@@ -48,7 +58,7 @@ class Wait : public Work {
 
  private:
   void PollUntilDone();
-  void Look();
+  void LookWhilePolling();
 
   LockFile file_;
   const std::unique_ptr<LockWait> kernel_wait_;
@@ -65,6 +75,7 @@ class Wait : public Work {
   bool finished_ = false;
   bool polling_;
   DecodedRecord last_seen_;
+  Observation observation_;
 };
 
 // Starts waits, each in a thread of its own as long as there are threads, else in one that they share.

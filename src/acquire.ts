@@ -15,6 +15,7 @@ import {
 } from './native.js';
 import {
   acquireArguments,
+  claimantOf,
   lockPathOf,
   withLinksFollowed,
   withLinksFollowedSync,
@@ -23,8 +24,8 @@ import {
 import { LockQueue, staleError } from './queue.js';
 import { holderOf, type LockHolder } from './record.js';
 import { publishContended, reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
+import { lookInterval } from './watch.js';
 
-const lookInterval = 1000;
 const maxRounds = 100;
 /** A blocked thread comes back to JavaScript this often, so that its worker can be terminated. */
 const slice = 50;
@@ -238,19 +239,43 @@ function awaitGrant(
   deadline: number,
 ): FileLock | null {
   let nextLook = startedAt;
-  for (let now = performance.now(); ; now = performance.now()) {
+  let nextReport = startedAt;
+  const refuseAfterDeadline = (now: number): void => {
     if (now >= deadline) throw timeoutError(request, holder(request, id));
+  };
+  for (let now = performance.now(); ; now = performance.now()) {
+    refuseAfterDeadline(now);
     if (now >= nextLook) {
-      nextLook = now + lookInterval;
       refuseWaitForSelf(request, id);
-      if (!native.isWaitInPlace(id)) return null;
+      const seen = native.lookAtWait(id);
+      if (seen === Outcome.stale) return null;
+      if (seen === Outcome.overdue) {
+        const taken = takeOverSync(request, id);
+        if (taken !== null) return taken;
+      }
+      nextLook = now + Math.min(lookInterval, native.lookIntervalOf(id));
+    }
+    if (now >= nextReport) {
+      nextReport = now + lookInterval;
       if (request.onWait !== undefined) reportWait(request, now - startedAt, holder(request, id));
     }
-    if (native.awaitWait(id, Math.ceil(Math.min(deadline - now, slice)))) break;
+    const until = Math.min(deadline, nextLook) - now;
+    if (native.awaitWait(id, Math.ceil(Math.min(until, slice)))) break;
   }
-  const outcome = native.complete(id, request.sessionId, request.sessionHash);
-  if (outcome === Outcome.failed) throw toError(native.lastError());
-  return outcome === Outcome.granted ? new FileLock(request) : null;
+  for (;;) {
+    const outcome = native.complete(id, slice, ...claimantOf(request));
+    if (outcome === Outcome.failed) throw toError(native.lastError());
+    if (outcome === Outcome.granted) return new FileLock(request);
+    if (outcome !== Outcome.guarded) return null;
+    refuseAfterDeadline(performance.now());
+  }
+}
+
+/** Takes the lock from a holder that hangs; null when somebody else was faster, or it does not hang any more. */
+function takeOverSync(request: LockRequest, id: number): FileLock | null {
+  const flags = RequestFlag.mayBlock | RequestFlag.overtake;
+  const outcome = native.takeOver(id, slice, ...acquireArguments(request, flags));
+  return granted(request, outcome);
 }
 
 /** A thread that is blocked can release nothing: a lock that it holds itself would never come free. */

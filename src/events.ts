@@ -50,7 +50,7 @@ export interface HoldfastEvents {
     syscall?: string;
   };
   /** A lock with a ttl was taken over from a holder that had shown no sign of life for longer. */
-  taken_over: LockPlace & { token: number; previousHolder: LockHolder | null };
+  taken_over: LockPlace & { token: number | null; previousHolder: LockHolder | null };
   /** A lock was found to be lost while it was held. */
   lost: LockPlace & { token: number | null; reason: 'taken-over' | 'removed' };
   /** A lock was released by its holder. `heldMs` is null if it was granted before anybody subscribed. */

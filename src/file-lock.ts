@@ -1,3 +1,4 @@
+import type { Data, DataStream } from './bytes.js';
 import { HoldfastError, toError } from './errors.js';
 import { channels, publish } from './events.js';
 import {
@@ -11,7 +12,11 @@ import {
   whenDelivered,
 } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
-import { holderOf, reportRejected, type LockHolder } from './record.js';
+import { holderOf, type LockHolder } from './record.js';
+// Which in turn needs the lock; neither uses the other before both are loaded.
+import { replaceFile, type ReplaceResult } from './replace.js';
+import type { ReplaceOptions } from './replace-options.js';
+import { SignsOfLife } from './signs-of-life.js';
 import { watchForLoss, type Watched } from './watch.js';
 
 /** What is told of a lock that was dropped; it must not lead to the lock itself. */
@@ -58,6 +63,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #loss: HoldfastError | null = null;
   #controller: AbortController | null = null;
   #looking = false;
+  #signs: SignsOfLife | null = null;
   /** Null unless somebody wants to know how long the lock is held: to look at a clock takes its time. */
   readonly #grantedAt = channels.released.hasSubscribers ? performance.now() : null;
 
@@ -74,6 +80,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
       ? null
       : this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
     if (failedOpen) return;
+    if (request.ttl !== 0) this.#signs = this.#startSigns(request.ttl);
     const { target, destination, lockPath } = request;
     dropped.register(this, { target, destination, lockPath }, this);
   }
@@ -94,7 +101,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   }
 
   /**
-   * Whether the lock was lost: somebody removed or replaced its lock file, so that others can be granted a lock as well.
+   * Whether the lock was lost: somebody removed or replaced its lock file, or took the lock over because no sign of life was
+   * seen for `ttl`, so that others can be granted a lock as well.
    * On a local file system this looks; on a network one it tells what the last look found (about once a second from the
    * first use of `signal` on).
    */
@@ -103,7 +111,10 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return this.#loss !== null;
   }
 
-  /** Aborted, with an ECOMPROMISED error as its reason, when the lock is found to be lost; looks about once a second. */
+  /**
+   * Aborted, with an ECOMPROMISED error as its reason, when the lock is found to be lost; looks about once a second, and
+   * with a `ttl` three times in that time.
+   */
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController();
@@ -117,8 +128,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   }
 
   /**
-   * Throws ECOMPROMISED unless the lock is held now: not after release, and not when its lock file was removed or
-   * replaced. True of the moment only; one system call.
+   * Throws ECOMPROMISED unless the lock is held now: not after release, and not when it was lost (see `lost`). True of the
+   * moment only; {@link replaceFile} makes sure of the moment of its commit.
    */
   verify(): void {
     if (this.#id === notHeld && this.#loss === null) {
@@ -150,6 +161,18 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   releaseSync(): void {
     const id = this.#forget();
     if (id !== notHeld) this.#concludeRelease(native.release(id));
+  }
+
+  /**
+   * Replaces what the lock stands for, as the function `replaceFile` does, unless the lock is lost (ECOMPROMISED). With a
+   * `ttl` nobody can take the lock over between that check and the commit, so that no late write of a holder that hung ever
+   * lands.
+   */
+  async replaceFile(
+    data: Data | DataStream,
+    options?: Omit<ReplaceOptions, 'lock'>,
+  ): Promise<ReplaceResult> {
+    return replaceFile(this.#request.destination, data, { ...options, lock: this });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -199,9 +222,40 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     if (this.#loss !== null || this.#id === notHeld) return false;
     // A look that fails (the directory cannot be reached now) says nothing about the lock.
     if (outcome !== Outcome.stale) return true;
-    this.#loss = this.#compromised('the lock was lost: its lock file was removed or replaced');
+    const takenOver = this.#signs?.isOverdue === true;
+    this.#loss = this.#compromised(
+      takenOver
+        ? `the lock was taken over: no sign of life was seen for ${this.#request.ttl} ms`
+        : 'the lock was lost: its lock file was removed or replaced',
+    );
+    this.#signs?.stop();
+    publish('lost', {
+      target: this.target,
+      lockPath: this.lockPath,
+      token: this.token,
+      reason: takenOver ? 'taken-over' : 'removed',
+    });
     this.#controller?.abort(this.#loss);
     return false;
+  }
+
+  #startSigns(ttl: number): SignsOfLife {
+    const lock = new WeakRef(this);
+    return new SignsOfLife(this.#id, ttl, this.#remote, (outcome) => {
+      const held = lock.deref();
+      if (held !== undefined) held.#acceptLook(outcome);
+    });
+  }
+
+  /** The addon's number of a held lock, for a commit under it; 0 when it is held no longer. @internal */
+  static idOf(lock: FileLock): number {
+    return lock.#id;
+  }
+
+  /** What a commit found that was refused because the lock is lost. @internal */
+  static lossOf(lock: FileLock): HoldfastError {
+    lock.#acceptLook(Outcome.stale);
+    return lock.#loss ?? lock.#compromised('the lock was released');
   }
 
   /** The raw descriptor that the kernel's lock hangs on, for a child process to inherit. @internal */
@@ -225,6 +279,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     const id = this.#id;
     this.#id = notHeld;
     if (id !== notHeld) dropped.unregister(this);
+    this.#signs?.stop();
     return id;
   }
 
@@ -243,9 +298,12 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     if (flags === 0) return null;
     const record = native.previousOf(this.#id);
     if (record === null) return null;
-    if ((flags & PreviousFlag.hasHolder) !== 0) return holderOf(record, this.lockPath);
-    reportRejected(record, this.lockPath);
-    return null;
+    const previous = holderOf(record, this.lockPath);
+    if ((flags & PreviousFlag.takenOver) !== 0) {
+      const { target, lockPath, token } = this;
+      publish('taken_over', { target, lockPath, token, previousHolder: previous });
+    }
+    return previous;
   }
 
   #compromised(what: string): HoldfastError {
@@ -272,6 +330,10 @@ export const verifyBeforeWrite = (lock: FileLock | undefined): void => {
 };
 
 export const verifyNotLost = (lock: FileLock): Promise<void> => FileLock.verifyNotLost(lock);
+
+export const idOf = (lock: FileLock): number => FileLock.idOf(lock);
+
+export const lossOf = (lock: FileLock): HoldfastError => FileLock.lossOf(lock);
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

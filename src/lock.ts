@@ -8,6 +8,7 @@ import {
   type LockRequest,
   type LockSyncOptions,
   type TryLockOptions,
+  type TtlOption,
   type WithLockOptions,
 } from './options.js';
 import { RequestFlag } from './native.js';
@@ -35,7 +36,10 @@ export async function lock(target: Path, options?: LockOptions): Promise<FileLoc
  * Takes the lock on `target` if nobody holds it; null when somebody does. Errors are as for {@link lock}. May overtake
  * callers that wait.
  */
-export async function tryLock(target: Path, options?: TryLockOptions): Promise<FileLock | null> {
+export async function tryLock(
+  target: Path,
+  options?: TryLockOptions & TtlOption,
+): Promise<FileLock | null> {
   return tryAcquire(toRequest('tryLock', target, options));
 }
 

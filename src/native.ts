@@ -16,7 +16,11 @@ export const Outcome = {
   remote: 4,
   /** The file that was waited for is no longer the lock file. */
   stale: 5,
-  failed: 6,
+  /** Granted by the kernel, while somebody is about to take the lock over: only off this thread. */
+  guarded: 6,
+  /** The holder has shown no sign of life for its ttl. */
+  overdue: 7,
+  failed: 8,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
@@ -38,7 +42,12 @@ export const livenessNames = ['alive', 'dead', 'unknown'] as const;
 
 /** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
 export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3 } as const;
-export const PreviousFlag = { hasHolder: 1, malformed: 2, sessionRejected: 4 } as const;
+export const PreviousFlag = {
+  hasHolder: 1,
+  malformed: 2,
+  sessionRejected: 4,
+  takenOver: 8,
+} as const;
 
 export interface NativeRecord {
   state: number;
@@ -99,6 +108,8 @@ export interface NativeReplaceOptions {
   tightenDir?: number;
   /** An identity, or '' for an absent file. */
   expected?: string;
+  /** The id of a held lock: published only as long as it is held. */
+  lock?: number;
 }
 
 /** The same bits as `StepFlag` in native/replace_binding.cc. */
@@ -110,6 +121,8 @@ export interface NativeReplaceFailure {
   published: boolean;
   conflict: boolean;
   cancelled: boolean;
+  /** The lock was. */
+  lost: boolean;
   /** Nothing has changed, and the commit may be tried again. */
   transient: boolean;
   targetState: number;
@@ -153,13 +166,19 @@ export type NativeLogOpening =
 export type NativeAppending =
   { ok: false; appended: false; error: NativeError } | { ok: true; appended: boolean };
 
+/** What a holder says of itself. */
+export type ClaimantArguments = [
+  sessionId: string | undefined,
+  sessionHash: string | undefined,
+  ttl: number,
+];
+
 type AcquireArguments = [
   target: string,
   lockPath: string | undefined,
   flags: number,
   fileMode: number,
-  sessionId: string | undefined,
-  sessionHash: string | undefined,
+  ...claimant: ClaimantArguments,
 ];
 
 /**
@@ -178,16 +197,23 @@ interface NativeBinding {
   startGiveBack(id: number): number;
   verify(id: number): Outcome;
   startVerify(id: number): number;
+  showLife(id: number): Outcome;
+  startShowLife(id: number): number;
+  startShowLateLife(id: number): number;
   descriptorOf(id: number): number;
   previousOf(id: number): NativeRecord | null;
 
   startWait(id: number): Outcome;
   awaitWait(id: number, milliseconds: number): boolean;
-  complete(id: number, sessionId?: string, sessionHash?: string): Outcome;
-  startComplete(id: number, sessionId?: string, sessionHash?: string): number;
+  /** `patience`: milliseconds for one who is about to take the lock over. */
+  complete(id: number, patience: number, ...claimant: ClaimantArguments): Outcome;
+  startComplete(id: number, ...claimant: ClaimantArguments): number;
   cancel(id: number): void;
   interruptCancelled(): number;
-  isWaitInPlace(id: number): boolean;
+  lookAtWait(id: number): Outcome;
+  lookIntervalOf(id: number): number;
+  takeOver(id: number, patience: number, ...request: AcquireArguments): Outcome;
+  startTakeOver(id: number, ...request: AcquireArguments): number;
   conflictsWithHeld(id: number): boolean;
   holderOf(id: number): NativeRecord | null;
   keyOf(id: number): string;

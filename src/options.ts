@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { beside, followLinks, followLinksSync } from './links.js';
-import { RequestFlag, type native } from './native.js';
+import { RequestFlag, type ClaimantArguments, type native } from './native.js';
 import type { LockHolder } from './record.js';
 import {
   checkNames,
@@ -61,6 +61,18 @@ export interface TryLockOptions {
   failOpen?: boolean | undefined;
 }
 
+/** What the asynchronous forms accept besides. */
+export interface TtlOption {
+  /**
+   * Milliseconds without a sign of life after which others may take the lock over: its holder then counts as hung. As long
+   * as the event loop of the holder turns, it shows signs of life by itself, so that only a blocked or stopped one is
+   * ever robbed; it finds out by `lost`, `signal`, `verify()` and at every commit under the lock. At least 100; a few
+   * seconds or more where machines are busy. Exclusive locks only.
+   * @default none: the lock is never taken over
+   */
+  ttl?: number | undefined;
+}
+
 /** What the waiting, blocking forms accept besides. */
 export interface LockSyncOptions extends TryLockOptions {
   /**
@@ -73,7 +85,7 @@ export interface LockSyncOptions extends TryLockOptions {
 }
 
 /** What the waiting, asynchronous forms accept besides. */
-export interface LockOptions extends LockSyncOptions {
+export interface LockOptions extends LockSyncOptions, TtlOption {
   /** Ends the wait: it rejects with `signal.reason`, and the lock is not taken later. A held lock is not affected. */
   signal?: AbortSignal | undefined;
 }
@@ -120,6 +132,8 @@ export interface LockRequest {
   fileMode: number;
   sessionId: string | undefined;
   sessionHash: string | undefined;
+  /** 0: none. */
+  ttl: number;
   timeout: number;
   signal: AbortSignal | undefined;
   onWait: ((wait: WaitInfo) => void) | undefined;
@@ -132,11 +146,11 @@ type Form =
 
 const placeOptions = ['lockPath', 'links', 'parents', 'owners'];
 const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode', 'failOpen'];
-const waitOptions = [...tryOptions, 'timeout', 'onWait'];
+const waitOptions = [...tryOptions, 'timeout', 'onWait', 'ttl'];
 const allowedOptions: Record<Form, ReadonlySet<string>> = {
   inspectLock: new Set(placeOptions),
-  tryLock: new Set(tryOptions),
-  tryLockSync: new Set(tryOptions),
+  tryLock: new Set([...tryOptions, 'ttl']),
+  tryLockSync: new Set([...tryOptions, 'ttl']),
   lockSync: new Set(waitOptions),
   withLockSync: new Set(waitOptions),
   lock: new Set([...waitOptions, 'signal']),
@@ -163,13 +177,17 @@ export function toRequest(form: Form, target: unknown, options: unknown): LockRe
     fileMode: ownerReadWrite,
     sessionId: undefined,
     sessionHash: undefined,
+    ttl: 0,
     timeout: Infinity,
     signal: undefined,
     onWait: undefined,
     nested: 'error',
     failOpen: false,
   };
-  if (given !== undefined) applyOptions(request, given);
+  if (given !== undefined) {
+    applyOptions(request, given);
+    if (given.ttl !== undefined) request.ttl = toTtl(form, given);
+  }
   if (!request.follow) request.lockPath ??= lockPathForLongName(path);
   return request;
 }
@@ -211,9 +229,12 @@ export function acquireArguments(
     request.lockPath,
     request.flags | flags,
     request.fileMode,
-    request.sessionId,
-    request.sessionHash,
+    ...claimantOf(request),
   ];
+}
+
+export function claimantOf({ sessionId, sessionHash, ttl }: LockRequest): ClaimantArguments {
+  return [sessionId, sessionHash, ttl];
 }
 
 /** Where the lock file of `request` is, once links are followed. */
@@ -247,6 +268,32 @@ function applyOptions(request: LockRequest, options: Record<string, unknown>): v
     }
     request.onWait = onWait as (wait: WaitInfo) => void;
   }
+}
+
+const shortestTtl = 100;
+/** What a record has room for, and a timer. */
+const longestTtl = 2 ** 31 - 1;
+
+function toTtl(form: Form, { ttl, shared }: Record<string, unknown>): number {
+  if (typeof ttl !== 'number') {
+    throw new TypeError(`option 'ttl' must be a number, got ${show(ttl)}`);
+  }
+  if (!Number.isInteger(ttl) || ttl < shortestTtl || ttl > longestTtl) {
+    throw new RangeError(
+      `option 'ttl' must be whole milliseconds from ${shortestTtl} to ${longestTtl}, got ${ttl}`,
+    );
+  }
+  if (form.endsWith('Sync')) {
+    throw new RangeError(
+      `option 'ttl' does not apply to ${form}: a blocked thread shows no sign of life, got ${ttl}`,
+    );
+  }
+  if (shared === true) {
+    throw new RangeError(
+      `option 'ttl' is for exclusive locks, got a ttl of ${ttl} with shared: true`,
+    );
+  }
+  return ttl;
 }
 
 function applySession(request: LockRequest, session: unknown): void {

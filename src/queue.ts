@@ -11,11 +11,11 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
-import { acquireArguments, lockPathOf, type LockRequest } from './options.js';
+import { acquireArguments, claimantOf, lockPathOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 import type { WaitingCaller } from './waiting-caller.js';
 import { type WaitingPlace } from './waiting-caller.js';
-import { atEachLook } from './watch.js';
+import { atEachLook, lookInterval } from './watch.js';
 
 const maxRounds = 100;
 
@@ -36,6 +36,8 @@ export class LockQueue implements WaitingPlace {
   /** More than 0 while another thread works for the head, or a blocking call of this thread is in between. */
   #suspensions = 0;
   #stopLooking: (() => void) | null = null;
+  /** Looks more often, while the holder is one that may be taken for hung. */
+  #nextLook: NodeJS.Timeout | undefined;
 
   private constructor(key: string, remote: boolean) {
     this.#key = key;
@@ -122,8 +124,7 @@ export class LockQueue implements WaitingPlace {
       }
       if (this.#wait !== null) {
         if (head?.shared === this.#wait.shared) return;
-        cancel(this.#wait.id);
-        this.#wait = null;
+        this.#endWait();
       }
       if (head === null) {
         this.#close();
@@ -154,8 +155,7 @@ export class LockQueue implements WaitingPlace {
         // A network file system was mounted over the directory since; another thread can wait for it.
         this.#tryElsewhere(head);
         return;
-      case Outcome.queued:
-      case Outcome.failed:
+      default:
         this.#fail(head, toError(native.lastError()));
     }
   }
@@ -175,6 +175,7 @@ export class LockQueue implements WaitingPlace {
       return;
     }
     this.#wait = { id, shared: head.shared };
+    this.#scheduleLook();
     if (this.#remote && head.wantsReport) head.reportWait(this.holder());
     whenDelivered(id, (outcome) => {
       this.#wait = null;
@@ -190,12 +191,11 @@ export class LockQueue implements WaitingPlace {
       cancel(id);
     } else if (outcome !== Outcome.granted) {
       this.#settle(head, outcome);
-    } else if (this.#remote) {
-      const { sessionId, sessionHash } = head.request;
-      this.#suspendFor(head, native.startComplete(id, sessionId, sessionHash));
     } else {
-      const { sessionId, sessionHash } = head.request;
-      this.#settle(head, native.complete(id, sessionId, sessionHash));
+      const claimant = claimantOf(head.request);
+      const completed = this.#remote ? Outcome.guarded : native.complete(id, 0, ...claimant);
+      if (completed !== Outcome.guarded) this.#settle(head, completed);
+      else this.#suspendFor(head, native.startComplete(id, ...claimant));
     }
   }
 
@@ -216,13 +216,9 @@ export class LockQueue implements WaitingPlace {
     });
   }
 
-  /** The slow check: a lock file that was replaced wakes nobody. */
+  /** The slow check: a lock file that was replaced wakes nobody, nor does a holder that hangs. */
   #look(): void {
-    if (this.#wait !== null && !native.isWaitInPlace(this.#wait.id)) {
-      cancel(this.#wait.id);
-      this.#wait = null;
-      this.#advance();
-    }
+    this.#lookAtWait();
     // A callback may make callers leave, so they are listed first.
     const listeners: WaitingCaller[] = [];
     for (let caller = this.#callers.first; caller !== null; caller = caller.next) {
@@ -233,7 +229,40 @@ export class LockQueue implements WaitingPlace {
     for (const caller of listeners) caller.reportWait(holder);
   }
 
+  #lookAtWait(): void {
+    if (this.#wait === null) return;
+    const { id } = this.#wait;
+    const seen = native.lookAtWait(id);
+    const head = this.#callers.first;
+    if (seen === Outcome.overdue && head !== null) {
+      // The kernel's wait is for a lock that others are about to have no more use for.
+      this.#suspendFor(head, native.startTakeOver(id, ...attemptOf(head)));
+      this.#endWait();
+    } else if (seen === Outcome.stale) {
+      this.#endWait();
+      this.#advance();
+    } else {
+      this.#scheduleLook();
+    }
+  }
+
+  #scheduleLook(): void {
+    clearTimeout(this.#nextLook);
+    if (this.#wait === null) return;
+    const interval = native.lookIntervalOf(this.#wait.id);
+    if (interval >= lookInterval) return;
+    this.#nextLook = setTimeout(() => {
+      this.#lookAtWait();
+    }, interval).unref();
+  }
+
+  #endWait(): void {
+    if (this.#wait !== null) cancel(this.#wait.id);
+    this.#wait = null;
+  }
+
   #close(): void {
+    clearTimeout(this.#nextLook);
     this.#stopLooking?.();
     this.#stopLooking = null;
     native.setQueued(this.#key, false);

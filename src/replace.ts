@@ -4,7 +4,7 @@ import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
-import { verifyBeforeWrite, type FileLock } from './file-lock.js';
+import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
 import {
@@ -140,8 +140,7 @@ async function commit(
   data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   const { signal } = request;
-  verifyBeforeWrite(request.lock);
-  const id = native.openReplacement(request.native);
+  const id = openReplacement(request);
   const onAbort = (): void => {
     native.cancelReplacement(id);
   };
@@ -188,9 +187,17 @@ async function commitSteps(
   return toResult(request, outcome, retries);
 }
 
+/** With a lock that is held; at the commit the addon makes sure once more. */
+function openReplacement(request: ReplaceRequest): number {
+  const { lock } = request;
+  // Who went on without a lock has none to lose.
+  if (lock === undefined || lock.failedOpen) return native.openReplacement(request.native);
+  lock.verify();
+  return native.openReplacement({ ...request.native, lock: idOf(lock) });
+}
+
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
-  verifyBeforeWrite(request.lock);
-  const id = native.openReplacement(request.native);
+  const id = openReplacement(request);
   try {
     const retries = new Retries(request.retry ?? syncRetry);
     let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
@@ -252,6 +259,15 @@ function toResult(
     if (outcome.cancelled) throw request.signal?.reason as Error;
     if (outcome.conflict) throw conflict(request);
     const { phase, published } = outcome;
+    if (outcome.lost && request.lock) {
+      const { path } = request.native;
+      const message = `the lock was lost, and nothing was written, '${path}'`;
+      const error = new HoldfastError('ECOMPROMISED', message, {
+        path,
+        cause: lossOf(request.lock),
+      });
+      throw withFailure(error, { phase, published, targetState: 'old' });
+    }
     const targetState = targetStates[outcome.targetState] ?? 'unknown';
     throw withFailure(toError(outcome.error), { phase, published, targetState });
   }

@@ -3,7 +3,7 @@ import { toBuffer, toBytes, type Data } from './bytes.js';
 import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
 import { lockSync } from './lock.js';
-import { lockOptionNames, toRequest, type LockOptions } from './options.js';
+import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
 import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
 import { readRegularFileSync } from './read-file.js';
 import { absent, replaceSync, syncRetry } from './replace.js';
@@ -35,7 +35,7 @@ export interface UpdateSyncOptions extends LockPart, ReplacePart<ReplaceSyncOpti
   maxBytes?: number | undefined;
 }
 
-export interface UpdateOptions extends UpdateSyncOptions {
+export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
   /** Ends the wait, or takes this change out of the commit, until `fn` has returned. */
   signal?: AbortSignal | undefined;
 }
@@ -43,7 +43,7 @@ export interface UpdateOptions extends UpdateSyncOptions {
 const defaultTimeout = 30_000;
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set([
-  ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'failOpen'],
+  ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],
 ]);
 const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
 
@@ -167,7 +167,7 @@ function splitOptions(form: string, path: unknown, options: unknown): UpdatePart
   const lockOptions = { ...pick(new Set([...lockNames, 'links', 'parents'])), timeout };
   const readOptions = pick(new Set(['maxBytes', 'journalDir', 'links', 'parents']));
   // Checked here, so that a mistake shows before anything is locked.
-  toRequest('lock', target, lockOptions);
+  toRequest(form.endsWith('Sync') ? 'lockSync' : 'lock', target, lockOptions);
   toReadRequest('readRegularFile', target, readOptions);
   toReplaceRequest('replaceFile', target, replaceOptions);
   return {

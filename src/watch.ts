@@ -1,5 +1,5 @@
 /** The slow look, about once a second, at what nobody tells us of: a lock file that an outsider removed or replaced. */
-const interval = 1000;
+export const lookInterval = 1000;
 
 export interface Watched {
   /** Looks, and returns false when there is nothing to look at any more. */
@@ -28,7 +28,7 @@ export function atEachLook(check: () => void): () => void {
 }
 
 function start(): void {
-  timer ??= setInterval(look, interval).unref();
+  timer ??= setInterval(look, lookInterval).unref();
 }
 
 function stopIfIdle(): void {

@@ -1,10 +1,8 @@
-import { once } from 'node:events';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { within } from './helpers/bounded-wait.js';
 import { has, ordinaryUser } from './helpers/capabilities.js';
 import type { ChildExit } from './helpers/child.js';
 import { withLockAgents } from './helpers/lock-agent.js';
@@ -12,6 +10,8 @@ import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
 import { deadHolder, recordOf, recordSize } from './helpers/record.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+import { betweenMarks, ofTheEngine, traceCalls } from './helpers/traced-calls.js';
+import type { Call } from './helpers/traced-calls.js';
 import { giveTo } from './helpers/users.js';
 
 interface Scenario {
@@ -63,17 +63,6 @@ const scenarios: Scenario[] = [
     options: { shared: true },
   },
 ];
-
-/** The n-th call of a name since the tracer came. */
-interface Call {
-  name: string;
-  occurrence: number;
-  line: string;
-}
-
-/** What the engine does for itself: it depends on the moment, and nothing of the lock does on it. */
-const ofTheEngine =
-  /^(brk|mmap|munmap|mprotect|madvise|futex|read|write|getpid|sched_yield|epoll_.*)$/;
 
 const user = has('ordinaryUser') ? ordinaryUser : undefined;
 
@@ -192,17 +181,8 @@ async function trace(
   const child = agents.children.spawnNode(['test/fixtures/acquire-and-release.cjs', ...args], user);
   await child.waitForOutput(/ready/);
 
-  // Without -f it sees the main thread alone, and what that does from now on.
-  const log = `${directory}.log`;
   const faults = lacking.map((name) => `${name}:error=ENOSYS`);
-  if (point) faults.push(`${point.name}:signal=KILL:when=${point.occurrence}`);
-  const tracer = agents.children.spawn('strace', [
-    ...['-p', `${child.pid}`, '-o', log, '-s', '64'],
-    ...faults.flatMap((fault) => ['-e', `inject=${fault}`]),
-  ]);
-  if (tracer.process.stderr === null) throw new TypeError('The tracer has no pipe to listen to');
-  await within(once(tracer.process.stderr, 'data'), 'strace to attach');
-  expect(tracer.stderr).toMatch(/attached/);
+  const traced = await traceCalls(agents.children, child, `${directory}.log`, point, faults);
 
   child.process.stdin?.write('.');
   if (held) {
@@ -211,26 +191,5 @@ async function trace(
     await held.release();
   }
   const exit = await child.waitForExit();
-  await tracer.waitForExit();
-  return { pid: child.pid, exit, calls: parseTrace(await readFile(log, 'utf8')) };
-}
-
-function parseTrace(log: string): Call[] {
-  const counts = new Map<string, number>();
-  return log.split('\n').flatMap((line) => {
-    const name = /^(\w+)\(/.exec(line)?.[1];
-    if (name === undefined) return [];
-    const occurrence = (counts.get(name) ?? 0) + 1;
-    counts.set(name, occurrence);
-    return [{ name, occurrence, line }];
-  });
-}
-
-/** The calls from the first to the last mark, the marks included. */
-function betweenMarks(calls: Call[]): Call[] {
-  const at = (mark: string) =>
-    calls.findIndex(({ line }) => line.includes(`holdfast-mark-${mark}`));
-  expect(at('begin')).toBeGreaterThanOrEqual(0);
-  expect(at('end')).toBeGreaterThan(at('begin'));
-  return calls.slice(at('begin'), at('end') + 1);
+  return { pid: child.pid, exit, calls: await traced() };
 }

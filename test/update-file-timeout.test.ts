@@ -34,7 +34,7 @@ describe('the time limit', () => {
   test('ends an update inside the function of another one of the same file', async () => {
     await withFile('old', async (file) => {
       const inner: unknown[] = [];
-      for (const options of [{ timeout: 50 }, { timeout: 60, durability: 'none' as const }]) {
+      for (const options of [{ timeout: 700 }, { timeout: 600, durability: 'none' as const }]) {
         await within(
           updateFile(
             file,
@@ -44,7 +44,7 @@ describe('the time limit', () => {
               );
               return 'outer';
             },
-            { timeout: 50 },
+            { timeout: 700 },
           ),
           'an update inside an update',
         );

@@ -95,7 +95,8 @@ class BlockingLockWait : public LockWait {
 
 }  // namespace
 
-std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind) {
+std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind,
+                                      LockSlot /*slot*/) {
   if (kind != FileSystemClass::kLocal || InterruptSignal() == 0) return nullptr;
   return std::make_unique<BlockingLockWait>(file, mode);
 }

@@ -56,7 +56,8 @@ class EventLockWait : public LockWait {
 
 }  // namespace
 
-std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind) {
+std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind,
+                                      LockSlot /*slot*/) {
   if (kind != FileSystemClass::kLocal) return nullptr;
   Handle queue(kqueue());  // never inherited by a child: kqueue(2)
   if (!queue.valid()) return nullptr;

@@ -65,12 +65,20 @@ Error SetMode(NativeHandle file, uint32_t mode) {
   return {};
 }
 
-Error StampModified(NativeHandle file) {
-  const timespec times[] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
-  if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
-    return LastError("futimens");
-  }
-  return {};
+Error StampModified(NativeHandle file, uint64_t previous) {
+  timespec times[] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  const auto stamp = [&] {
+    return RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) == 0;
+  };
+  if (!stamp()) return LastError("futimens");
+  if (previous == 0) return {};
+  FileStatus status;
+  Error error = InspectFile(file, &status);
+  if (!error.ok() || status.modified != previous) return error;
+  // No file system counts in more than two seconds (FAT).
+  times[1].tv_sec = static_cast<time_t>(previous / 1000000000U) + 2;
+  times[1].tv_nsec = static_cast<decltype(times[1].tv_nsec)>(previous % 1000000000U);
+  return stamp() ? Error{} : LastError("futimens");
 }
 
 Error StampVersion(NativeHandle file) {

@@ -106,7 +106,9 @@ bool IsTrustedOwner(int64_t owner, int64_t other) {
   return owner == 0 || owner == other;
 }
 
-Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
+const bool kLockFilesHaveSlots = false;
+
+Error TryLock(NativeHandle file, LockMode mode, bool* granted, LockSlot /*slot*/) {
   const int operation = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   *granted = RetryOnInterrupt([&] { return flock(DescriptorOf(file), operation); }) == 0;
   // EACCES is how Linux's SMB client says that another machine holds the lock.
@@ -118,7 +120,7 @@ Error TryLockContents(NativeHandle file, bool* granted) {
   return TryLock(file, LockMode::kExclusive, granted);
 }
 
-Error Unlock(NativeHandle file) {
+Error Unlock(NativeHandle file, LockSlot /*slot*/) {
   if (RetryOnInterrupt([&] { return flock(DescriptorOf(file), LOCK_UN); }) != 0) {
     return LastError("flock");
   }

@@ -31,7 +31,7 @@ Error Append(NativeHandle, const char*, size_t, size_t*) { return Unsupported();
 Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
-Error StampModified(NativeHandle) { return Unsupported(); }
+Error StampModified(NativeHandle, uint64_t) { return Unsupported(); }
 Error StampVersion(NativeHandle) { return Unsupported(); }
 
 Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsupported(); }
@@ -77,12 +77,15 @@ Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
 }
 bool IsTrustedOwner(int64_t, int64_t) { return false; }
 
-Error TryLock(NativeHandle, LockMode, bool*) { return Unsupported(); }
-Error Unlock(NativeHandle) { return Unsupported(); }
+const bool kLockFilesHaveSlots = false;
+Error TryLock(NativeHandle, LockMode, bool*, LockSlot) { return Unsupported(); }
+Error Unlock(NativeHandle, LockSlot) { return Unsupported(); }
 Error TryLockContents(NativeHandle, bool*) { return Unsupported(); }
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
 
-std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass) { return nullptr; }
+std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass, LockSlot) {
+  return nullptr;
+}
 
 Error Thread::Start(std::function<void()>) { return Unsupported(); }
 void Thread::Join() {}

@@ -132,23 +132,31 @@ Error FlushDirectory(const Directory& directory) {
   return unknown ? Error{} : FromWin32(code, "fsync");
 }
 
-Error StampModified(NativeHandle handle) {
+Error StampModified(NativeHandle handle, uint64_t previous) {
   const HANDLE file = HandleOf(handle);
+  FILE_BASIC_INFO basic;
+  const auto inspect = [&] {
+    return system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic)) != 0;
+  };
+  const auto stamp = [&](int64_t ticks) {
+    FILE_BASIC_INFO change{};  // a time of 0 is left as it is
+    // So are attributes of 0, but not in Wine, which takes them for none.
+    change.FileAttributes = basic.FileAttributes;
+    change.LastWriteTime.QuadPart = ticks;
+    return system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change)) != 0;
+  };
   FILETIME now;
   GetSystemTimePreciseAsFileTime(&now);
-  FILE_BASIC_INFO basic;
-  if (!system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
-    return LastError("fstat");
-  }
-  FILE_BASIC_INFO change{};  // a time of 0 is left as it is
-  // So are attributes of 0, but not in Wine, which takes them for none.
-  change.FileAttributes = basic.FileAttributes;
-  change.LastWriteTime.LowPart = now.dwLowDateTime;
-  change.LastWriteTime.HighPart = static_cast<LONG>(now.dwHighDateTime);
-  if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {
-    return LastError("futimes");
-  }
-  return {};
+  const int64_t ticks = (static_cast<int64_t>(now.dwHighDateTime) << 32) | now.dwLowDateTime;
+  if (!inspect()) return LastError("fstat");
+  if (!stamp(ticks)) return LastError("futimes");
+  if (previous == 0) return {};
+  if (!inspect()) return LastError("fstat");
+  const int64_t stamped = basic.LastWriteTime.QuadPart;
+  if (static_cast<uint64_t>(stamped) * kNanosecondsPerTick != previous) return {};
+  // No file system counts in more than two seconds (FAT).
+  constexpr int64_t kTicksInTwoSeconds = 20000000;
+  return stamp(stamped + kTicksInTwoSeconds) ? Error{} : LastError("futimes");
 }
 
 // What publishes a file sets its time as precisely, and no removed file's number is given to another one.

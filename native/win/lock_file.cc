@@ -12,7 +12,7 @@ struct Range {
   DWORD length_high;
 };
 
-constexpr Range kLockByte = {kLockOffset, 1, 0};
+constexpr Range ByteOf(LockSlot slot) { return {OffsetOf(slot), 1, 0}; }
 // All that a file may contain, and not the byte of a temporary file's lock.
 constexpr Range kContents = {0, 0, 1U << 29};
 
@@ -47,8 +47,10 @@ Error TryRange(NativeHandle file, const Range& range, DWORD flags, bool* granted
 
 }  // namespace
 
-Error TryLock(NativeHandle file, LockMode mode, bool* granted) {
-  return TryRange(file, kLockByte, mode == LockMode::kExclusive ? LOCKFILE_EXCLUSIVE_LOCK : 0,
+const bool kLockFilesHaveSlots = true;
+
+Error TryLock(NativeHandle file, LockMode mode, bool* granted, LockSlot slot) {
+  return TryRange(file, ByteOf(slot), mode == LockMode::kExclusive ? LOCKFILE_EXCLUSIVE_LOCK : 0,
                   granted);
 }
 
@@ -56,11 +58,10 @@ Error TryLockContents(NativeHandle file, bool* granted) {
   return TryRange(file, kContents, LOCKFILE_EXCLUSIVE_LOCK, granted);
 }
 
-Error Unlock(NativeHandle file) {
+Error Unlock(NativeHandle file, LockSlot slot) {
   Handle event = Owned(CreateEventW(nullptr, TRUE, FALSE, nullptr));
-  OVERLAPPED overlapped = At(kLockOffset, HandleOf(event));
-  if (!system_calls.unlock_file(HandleOf(file), 0, kLockByte.length_low, kLockByte.length_high,
-                                &overlapped)) {
+  OVERLAPPED overlapped = At(OffsetOf(slot), HandleOf(event));
+  if (!system_calls.unlock_file(HandleOf(file), 0, 1, 0, &overlapped)) {
     return LastError("UnlockFileEx");
   }
   return {};

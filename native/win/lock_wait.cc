@@ -11,16 +11,18 @@ namespace {
 
 class OverlappedLockWait : public LockWait {
  public:
-  OverlappedLockWait(NativeHandle file, LockMode mode, Handle granted, Handle interrupted)
+  OverlappedLockWait(NativeHandle file, LockMode mode, LockSlot slot, Handle granted,
+                     Handle interrupted)
       : file_(HandleOf(file)),
+        offset_(OffsetOf(slot)),
         flags_(mode == LockMode::kExclusive ? LOCKFILE_EXCLUSIVE_LOCK : 0),
         granted_(std::move(granted)),
         interrupted_(std::move(interrupted)) {}
 
   WaitResult Run(Error* error) override {
     OVERLAPPED overlapped{};
-    overlapped.Offset = static_cast<DWORD>(kLockOffset);
-    overlapped.OffsetHigh = static_cast<DWORD>(kLockOffset >> 32);
+    overlapped.Offset = static_cast<DWORD>(offset_);
+    overlapped.OffsetHigh = static_cast<DWORD>(offset_ >> 32);
     overlapped.hEvent = HandleOf(granted_);
     if (system_calls.lock_file(file_, flags_, 0, 1, 0, &overlapped)) return WaitResult::kGranted;
     if (GetLastError() != ERROR_IO_PENDING) {
@@ -48,6 +50,7 @@ class OverlappedLockWait : public LockWait {
 
  private:
   const HANDLE file_;
+  const uint64_t offset_;
   const DWORD flags_;
   const Handle granted_;
   const Handle interrupted_;
@@ -60,12 +63,13 @@ Handle NewEvent() {
 
 }  // namespace
 
-std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind) {
+std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSystemClass kind,
+                                      LockSlot slot) {
   if (kind != FileSystemClass::kLocal || !system_calls.grants_pending_locks) return nullptr;
   Handle granted = NewEvent();
   Handle interrupted = NewEvent();
   if (!granted.valid() || !interrupted.valid()) return nullptr;
-  return std::make_unique<OverlappedLockWait>(file, mode, std::move(granted),
+  return std::make_unique<OverlappedLockWait>(file, mode, slot, std::move(granted),
                                               std::move(interrupted));
 }
 

@@ -231,7 +231,6 @@ Error DescribeFile(HANDLE file, FileStatus* status) {
   status->size = Combine(standard.EndOfFile);
   status->mode = (basic.FileAttributes & FILE_ATTRIBUTE_READONLY) != 0 ? 0444 : 0666;
   status->changed = Combine(basic.LastWriteTime);
-  constexpr uint64_t kNanosecondsPerTick = 100;
   status->modified = status->changed * kNanosecondsPerTick;
   return {};
 }

@@ -84,6 +84,9 @@ Error DescribeDirectory(Handle handle, Directory* directory);
 
 // The byte that is locked, far beyond the end of any lock file: locks are mandatory, and the record has to stay readable.
 constexpr uint64_t kLockOffset = 1ULL << 62;
+// The byte of a slot: the guard's comes before all others.
+constexpr uint64_t OffsetOf(LockSlot slot) { return kLockOffset + slot; }
+static_assert(OffsetOf(kGuardSlot) == kLockOffset - 1, "the guard's slot wraps around");
 
 // ---- Access: security.cc ----
 
@@ -100,6 +103,7 @@ class PrivateDescriptor {
 };
 
 constexpr uint32_t kOwnerWrite = 0200;
+constexpr uint64_t kNanosecondsPerTick = 100;
 inline bool IsPrivateMode(uint32_t mode) { return (mode & 077U) == 0; }
 
 // A number for the owner, equal for equal owners; 0 for those who may do everything, -1 if it cannot be read.

@@ -22,6 +22,7 @@ import path from 'node:path';
 import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
+import { fakedClock, fakedClockLibrary } from './faked-clock.js';
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -147,6 +148,22 @@ const probes = {
         path.join(directory, 'socket'),
       ]),
     ),
+
+  /** A process can be shown another wall clock: libfaketime. */
+  fakedClock: () => {
+    const library = fakedClockLibrary();
+    if (library === undefined) return 'libfaketime is not installed';
+    return inTemporaryDirectory((directory) => {
+      const clock = path.join(directory, 'clock');
+      writeFileSync(clock, '+2d');
+      const { stdout } = spawnSync(process.execPath, ['-p', 'Date.now()'], {
+        encoding: 'utf8',
+        env: { ...process.env, ...fakedClock(clock) },
+      });
+      const ahead = Number(stdout) - Date.now();
+      return ahead > 86_400_000 ? null : `the clock is ${ahead} ms ahead instead of two days`;
+    });
+  },
 
   /** A shell of POSIX. */
   posixShell: () => whyNot('sh', ['-c', 'true']),

@@ -105,6 +105,19 @@ export class AgentLock implements LockState {
     await this.#agent.call('verify', this.#number);
   }
 
+  /** `replaceFile()` of the lock. */
+  async replaceFile(
+    data: string | Uint8Array,
+    options?: ReplaceSyncOptions,
+  ): Promise<ReplaceResult> {
+    return this.#agent.call<ReplaceResult>('replaceUnderLock', this.#number, data, options);
+  }
+
+  /** Resolves with the reason of the lock's `signal` when that is aborted. */
+  async loss(): Promise<AgentError> {
+    return new AgentError(await this.#agent.call('loss', this.#number));
+  }
+
   /** What the lock looks like now; the properties of this object tell how it was when it was granted. */
   async state(): Promise<LockState> {
     return this.#agent.call<LockState>('state', this.#number);
@@ -223,6 +236,19 @@ export class LockAgent {
   /** Hands back how many lines were lost. */
   async closeJournal(): Promise<number> {
     return this.call('closeJournal');
+  }
+
+  /**
+   * Resolves inside the function of `updateFile`; the function that it hands back lets that one return `contents`, and
+   * resolves with what the update came to.
+   */
+  async update(
+    target: string,
+    contents: string,
+    options?: AgentOptions<UpdateOptions>,
+  ): Promise<() => Promise<Buffer | null>> {
+    const number = await this.call<number>('update', target, contents, options);
+    return () => this.call<Buffer | null>('endUpdate', number);
   }
 
   /** What was published so far on the diagnostics channel of this event. */

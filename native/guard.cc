@@ -1,0 +1,61 @@
+#include "guard.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace holdfast {
+
+namespace {
+
+constexpr char kGuardSuffix[] = ".guard";
+constexpr std::chrono::milliseconds kFirstDelay(1);
+constexpr std::chrono::milliseconds kLastDelay(16);
+
+}  // namespace
+
+Error Guard::TryEnterFile(const LockFile& lock_file, bool* entered) {
+  LockRequest request;
+  request.file_mode = lock_file.file_mode;
+  request.trust_any_owner = lock_file.trust_any_owner;
+  const Directory& directory = lock_file.location.directory;
+  const std::string name = lock_file.location.name + kGuardSuffix;
+  file_.Reset();
+  FileIdentity identity;
+  Error error = OpenOrCreate(request, directory, name, &file_, &identity);
+  if (error.ok()) error = TryLock(file_.get(), LockMode::kExclusive, entered);
+  if (!error.ok() || !*entered) return error;
+  locked_ = file_.get();
+  FileStatus status;
+  error = InspectName(directory, name, &status);
+  *entered = error.ok() && status.kind != FileKind::kAbsent && status.identity == identity;
+  if (!*entered) Leave();
+  return error;
+}
+
+Error Guard::TryEnter(const LockFile& lock_file, bool* entered) {
+  if (!kLockFilesHaveSlots) return TryEnterFile(lock_file, entered);
+  Error error = TryLock(lock_file.file.get(), LockMode::kExclusive, entered, kGuardSlot);
+  if (error.ok() && *entered) locked_ = lock_file.file.get();
+  return error;
+}
+
+Error Guard::Enter(const LockFile& lock_file, const Patience& patience, bool* entered) {
+  *entered = false;
+  std::chrono::milliseconds delay = kFirstDelay;
+  for (std::chrono::milliseconds waited{0};; waited += delay) {
+    Error error = TryEnter(lock_file, entered);
+    if (!error.ok() || *entered) return error;
+    if (waited >= patience.limit) return {};
+    if (patience.given_up != nullptr && *patience.given_up) return {};
+    std::this_thread::sleep_for(delay);
+    delay = std::min(delay * 2, kLastDelay);
+  }
+}
+
+void Guard::Leave() {
+  if (locked_ != kNoHandle) static_cast<void>(Unlock(locked_, kGuardSlot));
+  locked_ = kNoHandle;
+  file_.Reset();
+}
+
+}  // namespace holdfast

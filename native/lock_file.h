@@ -1,0 +1,71 @@
+// A lock file: how it comes into being, is opened and checked, and what is written in it.
+#ifndef HOLDFAST_LOCK_FILE_H_
+#define HOLDFAST_LOCK_FILE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "error.h"
+#include "platform.h"
+#include "record.h"
+
+namespace holdfast {
+
+struct LockRequest {
+  // Absolute path of what is to be protected; its last component is a name, not "." or "..". A link is refused.
+  std::string target;
+  // Absolute path of the lock file, or empty: ".{name}.lock" beside the target.
+  std::string lock_path;
+  LockMode mode = LockMode::kExclusive;
+  ParentPolicy parents = ParentPolicy::kTrust;
+  bool trust_any_owner = false;
+  uint32_t file_mode = 0600;
+};
+
+// Where a lock file is: its directory, opened once, and its name in it.
+struct LockLocation {
+  Directory directory;
+  std::string name;
+  std::string path;
+};
+
+// An open lock file that passed every check that can be made before its lock is held.
+struct LockFile {
+  LockLocation location;
+  Handle file;
+  FileIdentity identity;
+  LockMode mode = LockMode::kExclusive;
+  FileSystemClass file_system = FileSystemClass::kUnknown;
+  // The epoch that the record named, where that tells which lock is the current one.
+  LockSlot slot = 0;
+  // As they were asked for, for the file beside this one that guards its record.
+  uint32_t file_mode = 0600;
+  bool trust_any_owner = false;
+  // What the record said when the lock was found taken.
+  DecodedRecord found;
+};
+
+// Opens the file `name`, making it if there is none, and checks it on the open handle.
+Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
+                   Handle* file, FileIdentity* identity);
+
+// The checks of OpenOrCreate() on an open file.
+Error CheckOpenFile(const LockRequest& request, const Directory& directory,
+                    const FileStatus& status);
+
+// Reads the record of a file of `file_size` bytes, under its lock.
+Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record);
+Error WriteRecord(NativeHandle file, const Record& record);
+
+// What the lock file says of its holder, read without the lock.
+Error ReadHolder(NativeHandle file, DecodedRecord* record);
+
+// What is left of a record when nobody holds the lock.
+Record WithoutHolder(const Record& record);
+
+// Whether the name still leads to the file, and the lock that is meant is still the current one.
+Error IsInPlace(const LockFile& lock_file, bool* in_place);
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_LOCK_FILE_H_
