@@ -12,6 +12,8 @@
       'sources': [
         'native/addon.cc',
         'native/addon_data.cc',
+        'native/append_log.cc',
+        'native/append_log_binding.cc',
         'native/attempt.cc',
         'native/binding.cc',
         'native/checksum.cc',

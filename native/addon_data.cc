@@ -108,6 +108,15 @@ std::shared_ptr<Replacement> AddonData::FindReplacement(uint64_t id) const {
 
 void AddonData::RemoveReplacement(uint64_t id) { replacements_.erase(id); }
 
+uint64_t AddonData::AddLog(std::shared_ptr<AppendLog> log) {
+  logs_.emplace(++last_log_, std::move(log));
+  return last_log_;
+}
+
+std::shared_ptr<AppendLog> AddonData::FindLog(uint64_t id) const { return logs_.at(id); }
+
+void AddonData::RemoveLog(uint64_t id) { logs_.erase(id); }
+
 void AddonData::CallJs(napi_env env, napi_value deliver, void* context, void*) {
   // Without an environment the function is being torn down.
   if (env != nullptr) static_cast<AddonData*>(context)->DeliverAll(env, deliver);

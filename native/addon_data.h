@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "append_log.h"
 #include "environment.h"
 #include "replace.h"
 
@@ -55,6 +56,10 @@ class AddonData {
   uint64_t AddReplacement(std::shared_ptr<Replacement> replacement);
   std::shared_ptr<Replacement> FindReplacement(uint64_t id) const;
   void RemoveReplacement(uint64_t id);
+  // Files that lines are appended to.
+  uint64_t AddLog(std::shared_ptr<AppendLog> log);
+  std::shared_ptr<AppendLog> FindLog(uint64_t id) const;
+  void RemoveLog(uint64_t id);
 
   // Ends all native work; idempotent.
   void Close();
@@ -71,6 +76,8 @@ class AddonData {
   std::unique_ptr<Environment> environment_;
   std::unordered_map<uint64_t, std::shared_ptr<Replacement>> replacements_;
   uint64_t last_replacement_ = 0;
+  std::unordered_map<uint64_t, std::shared_ptr<AppendLog>> logs_;
+  uint64_t last_log_ = 0;
 };
 
 }  // namespace holdfast

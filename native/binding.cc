@@ -318,16 +318,17 @@ std::string VersionText(const FileVersion& version) {
   const FileIdentity& identity = version.identity;
   return std::to_string(identity.device) + ':' + std::to_string(identity.inode_high) + ':' +
          std::to_string(identity.inode) + ':' + std::to_string(version.size) + ':' +
-         std::to_string(version.changed);
+         std::to_string(version.changed) + ':' + std::to_string(version.modified);
 }
 
 FileVersion VersionOfText(const std::string& text) {
   FileVersion version;
   FileIdentity& identity = version.identity;
-  const int fields = sscanf(
-      text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64, &identity.device,
-      &identity.inode_high, &identity.inode, &version.size, &version.changed);
-  return fields == 5 ? version : FileVersion{};
+  const int fields =
+      sscanf(text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64,
+             &identity.device, &identity.inode_high, &identity.inode, &version.size,
+             &version.changed, &version.modified);
+  return fields == 6 ? version : FileVersion{};
 }
 
 void ExportLockFunctions(Napi::Object exports, AddonData* data) {

@@ -6,7 +6,7 @@
 #include "addon_data.h"
 #include "binding.h"
 #include "file_range.h"
-#include "job_worker.h"
+#include "pool_worker.h"
 
 namespace holdfast {
 
@@ -59,7 +59,7 @@ Value WriteFileTail(const CallbackInfo& info) {
   const auto bytes = info[5].As<Napi::Uint8Array>();
   writing.data = reinterpret_cast<const char*>(bytes.Data());
   writing.size = bytes.ByteLength();
-  return JobWorker<TailWriting>::Start(info.Env(), writing, info[5]);
+  return PoolWorker<TailWriting>::Start(info.Env(), writing, info[5]);
 }
 
 struct RangeReading {
@@ -83,7 +83,7 @@ Value ReadFileRange(const CallbackInfo& info) {
   RangeReading reading;
   reading.range = RangeOf(info);
   reading.size = static_cast<size_t>(info[3].As<Napi::Number>().Int64Value());
-  return JobWorker<RangeReading>::Start(info.Env(), std::move(reading), info.Env().Undefined());
+  return PoolWorker<RangeReading>::Start(info.Env(), std::move(reading));
 }
 
 }  // namespace

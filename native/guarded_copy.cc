@@ -245,12 +245,18 @@ Error ReplayFrom(const Directory& place, const Directory& directory, const std::
 
 }  // namespace
 
-Error GuardedCopy::Run(TargetState* state) const {
+Error GuardedCopy::Run(TargetState* state, bool* conflict) const {
   *state = TargetState::kOld;
+  *conflict = false;
   Handle target;
   FileStatus status;
   Error error = OpenTarget(*this, &target, &status);
   if (!error.ok()) return error;
+  if (version) {
+    // Whoever copies as well has done that by now, or waits for our lock.
+    *conflict = !(VersionOf(status) == *version) || !IsInPlace();
+    if (*conflict) return {};
+  }
 
   Journal journal;
   Directory elsewhere;
@@ -271,13 +277,21 @@ Error GuardedCopy::Run(TargetState* state) const {
   error = Overwrite(*this, target.get(), status.size);
   if (error.ok()) {
     *state = TargetState::kNew;
-    return journal.Retire(durability);
+    error = journal.Retire(durability);
+    // Somebody who may replace the file, as we may not, has done that, and our bytes are in none that has a name.
+    *conflict = version && !IsInPlace();
+    return error;
   }
   // The first error is the one to report; without a restoration the journal stays for the next use.
   if (journal.RestoreTo(target.get()).ok() && journal.Retire(Durability::kNone).ok()) {
     *state = TargetState::kRestored;
   }
   return error;
+}
+
+bool GuardedCopy::IsInPlace() const {
+  FileStatus now;
+  return InspectName(*directory, name, &now).ok() && now.identity == expected;
 }
 
 Error ReplayJournals(const Directory& directory, const std::string& name,

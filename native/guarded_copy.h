@@ -22,9 +22,14 @@ struct GuardedCopy {
   FileIdentity expected;  // the file that was checked: no other is written to
   std::optional<uint32_t> mode;
   Durability durability = Durability::kOrdered;
+  // Compare-and-swap: the state that the file must be in, and must be in still when the copy has ended.
+  std::optional<FileVersion> version;
 
-  // `*state` tells what an error left behind.
-  Error Run(TargetState* state) const;
+  // `*state` tells what an error left behind, `*conflict` that the file was not in that state.
+  Error Run(TargetState* state, bool* conflict) const;
+
+ private:
+  bool IsInPlace() const;
 };
 
 // Restores `name` from a journal that a dead process left beside it or in `journal_directory`. Waits for a living one.

@@ -1,5 +1,6 @@
 #include "leftovers.h"
 
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -56,8 +57,14 @@ enum class Holder : uint8_t {
   kNobody,    // the lock is ours now
   kSomebody,  // or the name has just gone to another file
   kUnknown,
+  kLockless,  // nobody can tell here, ever
   kNotForUs,  // the mode, the umask's work perhaps, keeps the lock from us
 };
+
+bool LacksLocks(const Error& error) {
+  return error.number == ENOLCK || error.number == ENOSYS || error.number == ENOTSUP ||
+         error.number == EOPNOTSUPP;
+}
 
 Holder FindHolder(const Directory& directory, const std::string& name, const FileIdentity& identity,
                   Handle* file) {
@@ -71,6 +78,7 @@ Holder FindHolder(const Directory& directory, const std::string& name, const Fil
     bool granted = false;
     error = TryLock(file->get(), LockMode::kExclusive, &granted);
     if (error.ok()) return granted ? Holder::kNobody : Holder::kSomebody;
+    if (LacksLocks(error)) return Holder::kLockless;
     if (access == FileAccess::kReadWrite) return Holder::kUnknown;
   }
   return Holder::kNotForUs;
@@ -83,7 +91,9 @@ Leftover RemoveLeftover(const Directory& directory, const std::string& name, Nat
   FileStatus status;
   if (!InspectName(directory, name, &status).ok()) return Leftover::kKept;
   if (status.kind == FileKind::kAbsent) return Leftover::kAbsent;
-  if (status.kind != FileKind::kRegular || status.link_count != 1) return Leftover::kKept;
+  // A kill may also leave the name that it had before.
+  const uint64_t most_names = locked_before_named ? 2 : 1;
+  if (status.kind != FileKind::kRegular || status.link_count > most_names) return Leftover::kKept;
   if (!locked_before_named && !IsOld(status, just_made)) return Leftover::kKept;
 
   Handle file;
@@ -93,6 +103,10 @@ Leftover RemoveLeftover(const Directory& directory, const std::string& name, Nat
     case Holder::kSomebody:
       return Leftover::kHeld;
     case Holder::kUnknown:
+      return Leftover::kKept;
+    case Holder::kLockless:
+      // It is in the way of everybody, and was not meant to be for longer than two system calls take.
+      if (locked_before_named && IsOld(status, just_made)) break;
       return Leftover::kKept;
     case Holder::kNotForUs:
       if (IsOwnedByUs(status) && IsOld(status, just_made)) break;

@@ -132,14 +132,17 @@ struct FileVersion {
   FileIdentity identity;
   uint64_t size = 0;
   uint64_t changed = 0;
+  uint64_t modified =
+      0;  // StampVersion() makes it tell files apart that were made in one tick of the system's clock
 
   bool operator==(const FileVersion& other) const {
-    return identity == other.identity && size == other.size && changed == other.changed;
+    return identity == other.identity && size == other.size && changed == other.changed &&
+           modified == other.modified;
   }
 };
 
 inline FileVersion VersionOf(const FileStatus& status) {
-  return {status.identity, status.size, status.changed};
+  return {status.identity, status.size, status.changed, status.modified};
 }
 
 // Looks `name` up in `directory` without following a link. An absent name is success with kAbsent.
@@ -155,6 +158,9 @@ Error FindNames(const Directory& directory, const std::string& prefix, const std
 Error ReadAt(NativeHandle file, uint64_t offset, char* buffer, size_t size, size_t* read);
 // Writes all of `size` bytes, with one system call unless the system takes it in parts.
 Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t size);
+// Writes at the end of a file that was opened with FileAccess::kAppend, wherever that is at this moment, with one system
+// call unless the system takes it in parts. `*written` tells how much, also with an error.
+Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written);
 Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
@@ -162,6 +168,9 @@ Error InspectFile(NativeHandle file, FileStatus* status);
 // Sets FileStatus::modified to now, or, should the file system's clock stand still or step back to `previous`, to a
 // later time: a sign of life that changes no contents.
 Error StampModified(NativeHandle file, uint64_t previous = 0);
+// Sets FileStatus::modified of a file of ours to a time that no other version of it has, as far as this machine's clock can
+// tell. To be called before the file is published.
+Error StampVersion(NativeHandle file);
 
 // ---- Temporary files ------------------------------------------------------------------------------
 
@@ -216,6 +225,13 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
                        const std::string& name, const PublishOptions& options,
                        Publication* publication);
 
+// Gives the file the name under which one file at a time waits to replace `name`: `*claimed` tells whether it was to be
+// had. Whoever has it may compare what `name` leads to and publish, and nobody who does the same comes in between. Names
+// are exclusive on every file system, also on one without locks. Publishing or discarding the file ends the claim; one that a
+// dead process has left ends with the next try, where it can be told from a living one's, else after a minute.
+Error ClaimWaitingName(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name, bool* claimed);
+
 // Removes the name of a file that was not published.
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary);
 
@@ -231,7 +247,11 @@ enum class Durability : uint8_t {
   kFull,     // all of it is on the disk when the call returns
 };
 
-enum class FileAccess : uint8_t { kRead, kReadWrite };
+enum class FileAccess : uint8_t {
+  kRead,
+  kReadWrite,
+  kAppend,  // for reading and Append()
+};
 
 // Opens an existing file without following a link and without waiting, as OpenLockFile() does, and with its refusals.
 Error OpenFile(const Directory& directory, const std::string& name, FileAccess access,

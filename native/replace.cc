@@ -153,6 +153,7 @@ Error Replacement::OpenTemporary() {
   }
   spooled_ = true;
   copy_ = true;
+  kept_.fallback = std::move(error);
   return CreateTemporary(journal_directory_, kPrivate, &temporary_);
 }
 
@@ -226,6 +227,8 @@ ReplaceError Replacement::Complete() {
   if (error.ok() && status.size != written_) error = Error::FromSystem(EIO, "write");
   if (!error.ok()) return Fail(std::move(error), "write");
   if (!copy_) {
+    // Where that cannot be had, files are told apart by what the file system says of them.
+    static_cast<void>(StampVersion(temporary_.file.get()));
     error = CopyMetadata();
     if (!error.ok()) return Fail(std::move(error), "attributes");
     error = Flush(temporary_.file.get(), request_.durability);
@@ -263,19 +266,48 @@ ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
     if (!failure.ok()) return failure;
   }
   *result = kept_;
+  ReplaceError failure = Publish(last_try, result);
+  // Others may wait for the name that the file has, and JavaScript may be long in coming to the end of this replace.
+  if (last_try || !failure.transient()) {
+    DiscardTemporary(spooled_ ? journal_directory_ : directory_, &temporary_);
+  }
+  return failure;
+}
+
+ReplaceError Replacement::Publish(bool last_try, ReplaceResult* result) {
+  if (cancelled_) return ReplaceError::Cancelled("publish");
+  const bool expects_nothing = request_.expected && *request_.expected == FileVersion{};
+  if (expects_nothing && !request_.create_only) {
+    bool published = false;
+    Error error = PublishNew(directory_, &temporary_, name_, &published);
+    if (error.ok()) {
+      if (!published) return ReplaceError::Conflict();
+      return Conclude(result);
+    }
+    if (error.number != ENOTSUP) return Fail(std::move(error), "publish");
+  }
+  if (request_.expected && !request_.create_only && !spooled_) {
+    ReplaceError failure = ClaimAndCompare();
+    if (!failure.ok()) return failure;
+  }
   return copy_ ? PublishByCopy(result) : PublishByRename(last_try, result);
 }
 
-ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) {
-  if (cancelled_) return ReplaceError::Cancelled("publish");
-  if (request_.expected) {
-    FileStatus now;
-    Error error = InspectName(directory_, name_, &now);
-    if (!error.ok()) return Fail(std::move(error), "publish");
-    if (!(VersionOf(now) == *request_.expected)) {
-      return ReplaceError::Conflict();
-    }
+ReplaceError Replacement::ClaimAndCompare() {
+  bool claimed = false;
+  Error error = ClaimWaitingName(directory_, &temporary_, name_, &claimed);
+  if (error.ok() && !claimed) {
+    // Somebody else publishes at this very moment.
+    error = Error::FromSystem(EBUSY, "link");
+    error.transient = true;
   }
+  FileStatus now;
+  if (error.ok()) error = InspectName(directory_, name_, &now);
+  if (!error.ok()) return Fail(std::move(error), "publish");
+  return VersionOf(now) == *request_.expected ? ReplaceError{} : ReplaceError::Conflict();
+}
+
+ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) {
   Error error;
   Publication publication;
   if (request_.create_only) {
@@ -293,15 +325,19 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
     // A port may have had to close the file, and not been let in again: then there is nothing to copy from.
     if (!wait && !request_.create_only && IsInTheWay(error) && MayCopy() &&
         temporary_.file.valid()) {
+      result->fallback = std::move(error);
       return PublishByCopy(result);
     }
     ReplaceError failure = Fail(std::move(error), "publish");
     if (publication.target_lost) failure.target_state = TargetState::kUnknown;
     return failure;
   }
-  temporary_.name.clear();
   result->method = publication.method;
+  return Conclude(result);
+}
 
+ReplaceError Replacement::Conclude(ReplaceResult* result) {
+  temporary_.name.clear();
   FileStatus published;
   FileStatus now;
   if (InspectFile(temporary_.file.get(), &published).ok() &&
@@ -310,7 +346,7 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
     result->superseded = now.identity != published.identity;
   }
   if (request_.durability == Durability::kFull) {
-    error = FlushDirectory(directory_);
+    Error error = FlushDirectory(directory_);
     if (!error.ok()) {
       ReplaceError failure = Fail(std::move(error), "directory");
       failure.published = true;
@@ -323,10 +359,6 @@ ReplaceError Replacement::PublishByRename(bool last_try, ReplaceResult* result) 
 }
 
 ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
-  if (cancelled_) return ReplaceError::Cancelled("publish");
-  if (request_.expected && !(VersionOf(target_) == *request_.expected)) {
-    return ReplaceError::Conflict();
-  }
   GuardedCopy copy;
   copy.directory = &directory_;
   copy.name = name_;
@@ -338,8 +370,11 @@ ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
   // As a rename: set-id bits stay only if they are asked for.
   if (!copy.mode && (target_.mode & kSetId) != 0) copy.mode = target_.mode & kPermissions;
   copy.durability = request_.durability;
+  copy.version = request_.expected;
   TargetState state = TargetState::kOld;
-  Error error = copy.Run(&state);
+  bool conflict = false;
+  Error error = copy.Run(&state, &conflict);
+  if (conflict) return ReplaceError::Conflict();
   if (!error.ok()) {
     ReplaceError failure = Fail(std::move(error), "copy");
     failure.published = state == TargetState::kNew;

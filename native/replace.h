@@ -53,6 +53,7 @@ struct ReplaceResult {
   bool kept_attributes = false;
   bool kept_access_list = false;
   FileVersion version;  // of the file that was published
+  Error fallback;       // what kept the file from being renamed into place, if that was tried
 };
 
 struct ReplaceError {
@@ -122,7 +123,12 @@ class Replacement {
   ReplaceError ConfirmLock(Guard* guard) const;
   // Makes the temporary file what is to be published, once.
   ReplaceError Complete();
+  ReplaceError Publish(bool last_try, ReplaceResult* result);
+  // Compare-and-swap: makes sure that the target is the expected file, and that nobody changes that before we publish.
+  ReplaceError ClaimAndCompare();
   ReplaceError PublishByRename(bool last_try, ReplaceResult* result);
+  // What follows when the file has its name.
+  ReplaceError Conclude(ReplaceResult* result);
   ReplaceError PublishByCopy(ReplaceResult* result);
 
   ReplaceRequest request_;

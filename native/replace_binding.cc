@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "binding.h"
+#include "pool_worker.h"
 #include "read_file.h"
 #include "remove_file.h"
 #include "replace.h"
@@ -97,6 +98,7 @@ Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
   object.Set("keptXattr", result.kept_attributes);
   object.Set("keptAcl", result.kept_access_list);
   object.Set("identity", VersionText(result.version));
+  if (!result.fallback.ok()) object.Set("fallback", ErrorValueOf(env, result.fallback));
   return object;
 }
 
@@ -118,28 +120,6 @@ struct Steps {
   Napi::Object ToValue(Napi::Env env) const {
     return error.ok() ? ResultValue(env, result) : ErrorValue(env, error);
   }
-};
-
-// Runs steps in libuv's pool: unlike a wait for a lock, writing a file comes to an end by itself.
-class StepsWorker : public Napi::AsyncWorker {
- public:
-  StepsWorker(Napi::Env env, Steps steps, Napi::Value bytes)
-      : Napi::AsyncWorker(env),
-        steps_(std::move(steps)),
-        deferred_(Napi::Promise::Deferred::New(env)) {
-    // The bytes stay where they are for as long as somebody refers to them.
-    if (bytes.IsObject()) bytes_ = Napi::Persistent(bytes.As<Napi::Object>());
-  }
-  Napi::Promise Promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override { steps_.Run(); }
-  void OnOK() override { deferred_.Resolve(steps_.ToValue(Env())); }
-
- private:
-  Steps steps_;
-  Napi::ObjectReference bytes_;
-  const Napi::Promise::Deferred deferred_;
 };
 
 // (id, flags, bytes or undefined)
@@ -168,10 +148,7 @@ Value OpenReplacement(const CallbackInfo& info) {
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {
-  auto* worker = new StepsWorker(info.Env(), StepsOf(info), info[2]);
-  const Napi::Promise promise = worker->Promise();
-  worker->Queue();  // and deletes itself afterwards
-  return promise;
+  return PoolWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
 }
 
 Value ReplaceStepsSync(const CallbackInfo& info) {
@@ -192,31 +169,6 @@ Value CloseReplacement(const CallbackInfo& info) {
       static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
   return info.Env().Undefined();
 }
-
-// Runs a job in libuv's pool. Its outcome is what ToValue() makes of it.
-template <typename Job>
-class JobWorker : public Napi::AsyncWorker {
- public:
-  JobWorker(Napi::Env env, Job job)
-      : Napi::AsyncWorker(env),
-        job_(std::move(job)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-
-  static Value Start(Napi::Env env, Job job) {
-    auto* worker = new JobWorker(env, std::move(job));
-    const Napi::Promise promise = worker->deferred_.Promise();
-    worker->Queue();  // and deletes itself afterwards
-    return promise;
-  }
-
- protected:
-  void Execute() override { job_.Run(); }
-  void OnOK() override { deferred_.Resolve(job_.ToValue(Env())); }
-
- private:
-  Job job_;
-  const Napi::Promise::Deferred deferred_;
-};
 
 // ---- Reading ----
 
@@ -253,7 +205,7 @@ Reading ReadingOf(const CallbackInfo& info) {
 }
 
 Value ReadFile(const CallbackInfo& info) {
-  return JobWorker<Reading>::Start(info.Env(), ReadingOf(info));
+  return PoolWorker<Reading>::Start(info.Env(), ReadingOf(info));
 }
 
 Value ReadFileSync(const CallbackInfo& info) {
@@ -287,7 +239,7 @@ Value RemoveRegularFile(const CallbackInfo& info) {
   removal.request.path = StringOf(options, "path");
   removal.request.parents = ParentsOf(options);
   removal.request.expected = VersionOfText(StringOf(options, "expected"));
-  return JobWorker<Removal>::Start(info.Env(), std::move(removal));
+  return PoolWorker<Removal>::Start(info.Env(), std::move(removal));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checksum.h"
 #include "platform.h"
 
 namespace holdfast {
@@ -24,6 +25,12 @@ Error RandomName(const char* suffix, std::string* name) {
   }
   name->append(suffix);
   return {};
+}
+
+std::string WaitingName(const std::string& name) {
+  const std::string canonical = CanonicalName(name);
+  const uint32_t sum = Crc32(canonical.data(), canonical.size());
+  return kTemporaryPrefix + std::to_string(sum) + kTemporarySuffix;
 }
 
 bool IsRandomName(const std::string& name) {

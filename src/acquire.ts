@@ -23,7 +23,7 @@ import {
 } from './options.js';
 import { LockQueue, staleError } from './queue.js';
 import { holderOf, type LockHolder } from './record.js';
-import { reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
+import { publishContended, reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
 import { lookInterval } from './watch.js';
 
 const maxRounds = 100;
@@ -116,7 +116,9 @@ async function tryAcquireOrTimeOut(request: LockRequest): Promise<FileLock> {
     if (held !== null) return held;
     const id = result[ResultIndex.id] ?? 0;
     // Reading the record may take as long as any call on a remote file system.
-    const error = timeoutError(request, remote ? null : holder(request, id));
+    const inTheWay = remote ? null : holder(request, id);
+    publishContended(request, () => inTheWay);
+    const error = timeoutError(request, inTheWay);
     cancel(id);
     throw error;
   });
@@ -207,6 +209,7 @@ function waitSync(
   let id = keptId;
   let queue: LockQueue | undefined;
   try {
+    publishContended(request, () => holder(request, id));
     if (request.timeout === 0) throw timeoutError(request, holder(request, id));
     const shared = (request.flags & RequestFlag.shared) !== 0;
     queue =

@@ -69,6 +69,11 @@ export class HoldfastError extends Error {
   }
 }
 
+/** Whether a compare-and-swap found another file than it expected. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ECONFLICT';
+}
+
 interface RefusalKind {
   code: HoldfastErrorCode;
   reason: (owner: number) => string;

@@ -1,6 +1,6 @@
 import type { Data, DataStream } from './bytes.js';
 import { HoldfastError, toError } from './errors.js';
-import { publish } from './events.js';
+import { channels, publish } from './events.js';
 import {
   delivered,
   native,
@@ -20,13 +20,16 @@ import { SignsOfLife } from './signs-of-life.js';
 import { watchForLoss, type Watched } from './watch.js';
 
 /** What is told of a lock that was dropped; it must not lead to the lock itself. */
-const dropped = new FinalizationRegistry<string>((target) => {
-  publish('dropped', { target });
-  process.emitWarning(
-    `The lock on '${target}' was dropped without release(); it stays held until this thread ends.`,
-    { type: 'HoldfastWarning', code: 'HOLDFAST_LOCK_DROPPED' },
-  );
-});
+const dropped = new FinalizationRegistry<Pick<LockRequest, 'target' | 'destination' | 'lockPath'>>(
+  (request) => {
+    const { target } = request;
+    publish('dropped', { target, lockPath: lockPathOf(request) });
+    process.emitWarning(
+      `The lock on '${target}' was dropped without release(); it stays held until this thread ends.`,
+      { type: 'HoldfastWarning', code: 'HOLDFAST_LOCK_DROPPED' },
+    );
+  },
+);
 
 const notHeld = 0;
 
@@ -43,7 +46,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   readonly shared: boolean;
   /**
    * Fencing token: grows with every exclusive grant of this lock file, across crashes too, so that a store can turn away
-   * a late write. Null for a shared lock.
+   * a late write. Null for a shared lock, and for one that failed open.
    */
   readonly token: number | null;
   /**
@@ -51,8 +54,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
    * holder.
    */
   readonly previousHolder: LockHolder | null;
-  /** Whether this is a lock in name only. */
-  readonly failedOpen = false;
+  /** Whether this is a lock in name only (`failOpen`): it was not granted, is not held, and excludes nobody. */
+  readonly failedOpen: boolean;
 
   #id: number;
   readonly #request: LockRequest;
@@ -61,18 +64,30 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #controller: AbortController | null = null;
   #looking = false;
   #signs: SignsOfLife | null = null;
+  /** Null unless somebody wants to know how long the lock is held: to look at a clock takes its time. */
+  readonly #grantedAt = channels.released.hasSubscribers ? performance.now() : null;
 
   /** Takes over the grant that the addon has just reported. */
-  constructor(request: LockRequest) {
+  constructor(request: LockRequest, failedOpen = false) {
     this.#request = request;
-    this.#id = result[ResultIndex.id] ?? notHeld;
-    this.#remote = result[ResultIndex.remote] !== 0;
+    this.failedOpen = failedOpen;
+    this.#id = failedOpen ? notHeld : (result[ResultIndex.id] ?? notHeld);
+    this.#remote = !failedOpen && result[ResultIndex.remote] !== 0;
     this.target = request.target;
     this.shared = (request.flags & RequestFlag.shared) !== 0;
-    this.token = this.shared ? null : (result[ResultIndex.token] ?? null);
-    this.previousHolder = this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
+    this.token = this.shared || failedOpen ? null : (result[ResultIndex.token] ?? null);
+    this.previousHolder = failedOpen
+      ? null
+      : this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
+    if (failedOpen) return;
     if (request.ttl !== 0) this.#signs = this.#startSigns(request.ttl);
-    dropped.register(this, this.target, this);
+    const { target, destination, lockPath } = request;
+    dropped.register(this, { target, destination, lockPath }, this);
+  }
+
+  /** The lock of a caller that goes on without one. @internal */
+  static inNameOnly(request: LockRequest): FileLock {
+    return new FileLock(request, true);
   }
 
   /** Absolute path of the lock file. */
@@ -118,7 +133,9 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
    */
   verify(): void {
     if (this.#id === notHeld && this.#loss === null) {
-      throw this.#compromised('the lock was released');
+      throw this.#compromised(
+        this.failedOpen ? 'the lock was never held: it failed open' : 'the lock was released',
+      );
     }
     this.checkForLoss();
     if (this.#loss !== null) throw this.#loss;
@@ -136,14 +153,14 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     const id = this.#forget();
     if (id === notHeld) return;
     await delivered(native.startRelease(id), (outcome) => {
-      if (outcome === Outcome.failed) throw toError(native.lastError());
+      this.#concludeRelease(outcome);
     });
   }
 
   /** As {@link release}, on this thread. */
   releaseSync(): void {
     const id = this.#forget();
-    if (id !== notHeld && native.release(id) === Outcome.failed) throw toError(native.lastError());
+    if (id !== notHeld) this.#concludeRelease(native.release(id));
   }
 
   /**
@@ -267,6 +284,17 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return id;
   }
 
+  /** Tells that the lock was released, as it was even when that failed. */
+  #concludeRelease(outcome: Outcome): void {
+    const error = outcome === Outcome.failed ? toError(native.lastError()) : null;
+    if (channels.released.hasSubscribers && this.#loss === null) {
+      const { target, lockPath, token } = this;
+      const heldMs = this.#grantedAt === null ? null : performance.now() - this.#grantedAt;
+      publish('released', { target, lockPath, token, heldMs });
+    }
+    if (error !== null) throw error;
+  }
+
   #readPreviousHolder(flags: number): LockHolder | null {
     if (flags === 0) return null;
     const record = native.previousOf(this.#id);
@@ -295,6 +323,11 @@ export const descriptorOf = (lock: FileLock): number => FileLock.descriptorOf(lo
  */
 export const releaseToHeirs = (lock: FileLock): void => {
   FileLock.releaseToHeirs(lock);
+};
+
+/** Throws ECOMPROMISED when the lock that a write is made under is not held; one that failed open never was. */
+export const verifyBeforeWrite = (lock: FileLock | undefined): void => {
+  if (lock?.failedOpen === false) lock.verify();
 };
 
 export const verifyNotLost = (lock: FileLock): Promise<void> => FileLock.verifyNotLost(lock);

@@ -6,11 +6,21 @@ export { inspectLock } from './inspect.js';
 export { JobStore } from './job-store.js';
 export { HoldfastError } from './errors.js';
 export { channels } from './events.js';
+export { openJournal } from './journal.js';
 export { safeFileName, sanitizeSessionId } from './sanitize.js';
 export { SessionLock } from './session-lock.js';
 export { incrementSessionCounter, safeSessionPath } from './session-path.js';
 export type { HoldfastErrorCode } from './errors.js';
-export type { HoldfastEventName, HoldfastEvents } from './events.js';
+export type {
+  FailOpenReason,
+  HoldfastEventName,
+  HoldfastEvents,
+  LockPlace,
+  LockTrace,
+  PlainEventName,
+} from './events.js';
+export type { Journal, JournalOptions } from './journal.js';
+export type { JournalLine } from './journal-line.js';
 export type { FileLock } from './file-lock.js';
 export type { LockInspection } from './inspect.js';
 export type {

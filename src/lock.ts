@@ -1,6 +1,6 @@
 /** The lock context: the verbs that take a lock. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { acquire, acquireSync, deadlockError, tryAcquire, tryAcquireSync } from './acquire.js';
+import { deadlockError } from './acquire.js';
 import { keyOf, verifyNotLost, type FileLock } from './file-lock.js';
 import {
   toRequest,
@@ -13,6 +13,7 @@ import {
 } from './options.js';
 import { RequestFlag } from './native.js';
 import { LockQueue } from './queue.js';
+import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
 
 type Path = string | URL;
 

@@ -140,6 +140,8 @@ export interface NativeReplaceResult {
   keptXattr: boolean;
   keptAcl: boolean;
   identity: string;
+  /** What kept the file from being renamed into place, if that was tried. */
+  fallback?: NativeError;
 }
 
 export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
@@ -167,6 +169,14 @@ export type NativeRemoval =
   | { ok: false; transient: boolean; error: NativeError }
   /** Not removed: it was not the expected file. */
   | { ok: true; removed: boolean };
+/** The bits of the third argument of openLog(); the same as `LogFlag` in native/append_log_binding.cc. */
+export const LogFlag = { refuseParentLinks: 1, anyOwner: 2 } as const;
+
+export type NativeLogOpening =
+  { ok: false; error: NativeError } | { ok: true; id: number; remote: boolean };
+
+export type NativeAppending =
+  { ok: false; appended: false; error: NativeError } | { ok: true; appended: boolean };
 
 /** What a holder says of itself. */
 export type ClaimantArguments = [
@@ -245,6 +255,11 @@ interface NativeBinding {
     ...range: [...RangeArguments, anyOwner: boolean, durability: number, bytes: Uint8Array]
   ): Promise<NativeTailWriting>;
   readFileRange(...range: [...RangeArguments, size: number]): Promise<NativeRangeReading>;
+
+  openLog(path: string, mode: number, flags: number): Promise<NativeLogOpening>;
+  appendToLog(id: number, lines: string, withoutLock: boolean): Promise<NativeAppending>;
+  appendToLogSync(id: number, lines: string, withoutLock: boolean): NativeAppending;
+  closeLog(id: number): void;
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;

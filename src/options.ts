@@ -51,6 +51,14 @@ export interface TryLockOptions {
    * @default 'trust'
    */
   parents?: 'trust' | 'refuse-links' | undefined;
+  /**
+   * Go on without the lock when it is not granted in time, when its file cannot be made or read (a full or broken disk, no
+   * descriptors left), and where the file system has no locks. The lock that is then returned has `failedOpen: true` and
+   * excludes nobody, and the event `lock_fail_open` is published first. A refusal, an abort and a wrong argument are
+   * errors all the same, and `tryLock` says null of a lock that somebody holds.
+   * @default false
+   */
+  failOpen?: boolean | undefined;
 }
 
 /** What the asynchronous forms accept besides. */
@@ -130,13 +138,14 @@ export interface LockRequest {
   signal: AbortSignal | undefined;
   onWait: ((wait: WaitInfo) => void) | undefined;
   nested: 'error' | 'wait';
+  failOpen: boolean;
 }
 
 type Form =
   'lock' | 'tryLock' | 'lockSync' | 'tryLockSync' | 'withLock' | 'withLockSync' | 'inspectLock';
 
 const placeOptions = ['lockPath', 'links', 'parents', 'owners'];
-const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode'];
+const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode', 'failOpen'];
 const waitOptions = [...tryOptions, 'timeout', 'onWait', 'ttl'];
 const allowedOptions: Record<Form, ReadonlySet<string>> = {
   inspectLock: new Set(placeOptions),
@@ -172,6 +181,7 @@ export function toRequest(form: Form, target: unknown, options: unknown): LockRe
     signal: undefined,
     onWait: undefined,
     nested: 'error',
+    failOpen: false,
   };
   if (given !== undefined) {
     applyOptions(request, given);
@@ -227,7 +237,7 @@ export function claimantOf({ sessionId, sessionHash, ttl }: LockRequest): Claima
 }
 
 /** Where the lock file of `request` is, once links are followed. */
-export function lockPathOf(request: LockRequest): string {
+export function lockPathOf(request: Pick<LockRequest, 'lockPath' | 'destination'>): string {
   const { lockPath, destination } = request;
   return lockPath ?? beside(destination, `.${basename(destination)}.lock`);
 }
@@ -242,6 +252,7 @@ function applyOptions(request: LockRequest, options: Record<string, unknown>): v
   if (oneOf(options, 'owners', ['trusted', 'any']) === 'any') {
     request.flags |= RequestFlag.anyOwner;
   }
+  request.failOpen = flag('failOpen', options.failOpen) ?? false;
   request.nested = oneOf(options, 'nested', ['error', 'wait']) ?? 'error';
   if (lockPath !== undefined) request.lockPath = toPath("option 'lockPath'", lockPath);
   if (lockFileMode !== undefined) {

@@ -74,7 +74,7 @@ export class LockQueue implements WaitingPlace {
     }
     this.#advance();
     // On a remote file system nobody knows yet whether anything is in the way.
-    if (this.#wait !== null && caller.request.onWait !== undefined) {
+    if (this.#wait !== null && caller.wantsReport) {
       caller.reportWait(this.holder());
     }
     if (this.#callers.first !== null) this.#stopLooking ??= atEachLook(() => this.#look());
@@ -176,7 +176,7 @@ export class LockQueue implements WaitingPlace {
     }
     this.#wait = { id, shared: head.shared };
     this.#scheduleLook();
-    if (this.#remote && head.request.onWait !== undefined) head.reportWait(this.holder());
+    if (this.#remote && head.wantsReport) head.reportWait(this.holder());
     whenDelivered(id, (outcome) => {
       this.#wait = null;
       this.#finishWait(id, outcome);
@@ -222,7 +222,7 @@ export class LockQueue implements WaitingPlace {
     // A callback may make callers leave, so they are listed first.
     const listeners: WaitingCaller[] = [];
     for (let caller = this.#callers.first; caller !== null; caller = caller.next) {
-      if (caller.request.onWait !== undefined) listeners.push(caller);
+      if (caller.wantsReport) listeners.push(caller);
     }
     if (listeners.length === 0) return;
     const holder = this.holder();

@@ -52,8 +52,8 @@ export interface ReplaceSyncOptions {
   /** The target must be beneath this directory, links on the way included (EXDEV). */
   within?: string | URL | undefined;
   /**
-   * Replace only if the file is the expected one, else ECONFLICT. Compared under the lock on the path just before
-   * publishing: atomic among holdfast's users only. The lock is `lock` if that is given, else taken and waited for.
+   * Replace only if the file is the expected one, else ECONFLICT. Compared just before publishing, with nobody in between
+   * who compares as well: `ifMatch` and updates. The lock on the path is `lock` if that is given, else taken and waited for.
    */
   ifMatch?: ExpectedFile | undefined;
   /** Fail with EEXIST when the file exists. @default false */
@@ -68,7 +68,8 @@ export interface ReplaceSyncOptions {
   journalDir?: string | URL | undefined;
   /**
    * Milliseconds for which a replace is tried again while, on Windows, somebody has the file open in a way that excludes
-   * it; then comes `copyFallback`. On POSIX systems an open file is in nobody's way.
+   * it; then comes `copyFallback`. On POSIX systems an open file is in nobody's way. With `ifMatch`, and in updates, also
+   * while somebody else publishes at the same moment; an update is made again for so long while others change the file.
    * @default 10000, in the synchronous form 2000
    */
   retry?: number | undefined;
@@ -105,6 +106,7 @@ export interface ReplaceRequest {
 const linkPolicies = ['refuse', 'replace', 'follow'] as const;
 export const durabilities = ['none', 'ordered', 'full'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
+export const alwaysCopy = copyFallbacks.indexOf('always');
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
 const allPermissions = 0o7777;
 

@@ -3,13 +3,21 @@ import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
-import { idOf, lossOf, type FileLock } from './file-lock.js';
+import { publish } from './events.js';
+import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
-import { native, ReplaceStep, type NativeReplaceOutcome } from './native.js';
+import {
+  native,
+  ReplaceStep,
+  type NativeError,
+  type NativeReplaceOutcome,
+  type NativeReplaceResult,
+} from './native.js';
 import { Retries } from './retries.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
+  alwaysCopy,
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
@@ -52,8 +60,11 @@ export interface ReplaceFailure {
 const methods = ['rename', 'copy', 'replace-file'] as const;
 const targetStates = ['old', 'new', 'restored', 'unknown'] as const;
 const keepNames = ['mode', 'owner', 'xattr', 'acl'] as const;
-const asyncRetry = 10_000;
-const syncRetry = 2_000;
+/** Milliseconds, where `retry` is not given. */
+export const asyncRetry = 10_000;
+export const syncRetry = 2_000;
+/** What the addon expects where there is to be no file. */
+export const absent = '';
 const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
 
 /**
@@ -88,8 +99,11 @@ export function replaceFileSync(
   data: Data,
   options?: ReplaceSyncOptions,
 ): ReplaceResult {
-  const request = toReplaceRequest('replaceFileSync', path, options);
-  const bytes = toBytes(data);
+  return replaceSync(toReplaceRequest('replaceFileSync', path, options), toBytes(data));
+}
+
+/** A checked replace on this thread, also of `updateFileSync`. */
+export function replaceSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   const { native: target, ifMatch } = request;
   if (request.follow) target.path = followLinksSync(target.path, target.refuseParentLinks);
   if (ifMatch === undefined) return commitSync(request, bytes);
@@ -152,7 +166,7 @@ async function commitStream(
     const bytes = toBytes(chunk, 'each chunk of data');
     toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
   }
-  request.lock?.verify();
+  verifyBeforeWrite(request.lock);
   return commitSteps(request, id, ReplaceStep.commit);
 }
 
@@ -167,7 +181,7 @@ async function commitSteps(
   let outcome = await native.replaceSteps(id, steps | retries.flags, bytes);
   while (!outcome.ok && outcome.transient && !retries.exhausted) {
     await retries.wait(request.signal);
-    request.lock?.verify();
+    verifyBeforeWrite(request.lock);
     outcome = await native.replaceSteps(id, ReplaceStep.commit | retries.flags);
   }
   return toResult(request, outcome, retries);
@@ -176,7 +190,8 @@ async function commitSteps(
 /** With a lock that is held; at the commit the addon makes sure once more. */
 function openReplacement(request: ReplaceRequest): number {
   const { lock } = request;
-  if (lock === undefined) return native.openReplacement(request.native);
+  // Who went on without a lock has none to lose.
+  if (lock === undefined || lock.failedOpen) return native.openReplacement(request.native);
   lock.verify();
   return native.openReplacement({ ...request.native, lock: idOf(lock) });
 }
@@ -188,7 +203,7 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
     let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
     while (!outcome.ok && outcome.transient && !retries.exhausted) {
       retries.waitSync();
-      request.lock?.verify();
+      verifyBeforeWrite(request.lock);
       outcome = native.replaceStepsSync(id, ReplaceStep.commit | retries.flags);
     }
     return toResult(request, outcome, retries);
@@ -213,7 +228,7 @@ function expectMatch(
   expected: ExpectedFile,
   current: { contents: Buffer; identity: FileIdentity } | null,
 ): void {
-  request.native.expected = current?.identity ?? '';
+  request.native.expected = current?.identity ?? absent;
   const matches =
     expected === null || current === null
       ? expected === current
@@ -256,6 +271,27 @@ function toResult(
     const targetState = targetStates[outcome.targetState] ?? 'unknown';
     throw withFailure(toError(outcome.error), { phase, published, targetState });
   }
+  const result = toReplaceResult(outcome, retries);
+  publishFallback(request, result, outcome.fallback);
+  return result;
+}
+
+/** Tells that the file could not be renamed into place, unless that was not wanted either. */
+function publishFallback(
+  { native: { path, copyFallback } }: ReplaceRequest,
+  { method, attempts }: ReplaceResult,
+  reason: NativeError | undefined,
+): void {
+  if (method === 'rename' || copyFallback === alwaysCopy) return;
+  const { code } = (reason === undefined ? {} : toError(reason)) as NodeJS.ErrnoException;
+  const known = code === undefined ? {} : { code };
+  publish('replace_fallback', { path, method, attempts, ...known });
+}
+
+function toReplaceResult(
+  outcome: NativeReplaceResult,
+  retries: Retries | undefined,
+): ReplaceResult {
   const flags = [outcome.keptMode, outcome.keptOwner, outcome.keptXattr, outcome.keptAcl];
   return {
     method: methods[outcome.method] ?? 'rename',

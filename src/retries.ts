@@ -38,7 +38,7 @@ export class Retries {
 
   waitSync(): void {
     const started = performance.now();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.#delay());
+    sleepSync(this.#delay());
     this.#count(started);
   }
 
@@ -52,4 +52,9 @@ export class Retries {
     this.attempts++;
     this.waitedMs += performance.now() - started;
   }
+}
+
+/** Blocks this thread. */
+export function sleepSync(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

@@ -3,11 +3,14 @@ import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDeadline, type Deadline } from './deadline.js';
-import type { FileLock } from './file-lock.js';
+import { isConflict } from './errors.js';
+import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { lock } from './lock.js';
-import { toRequest, type LockOptions } from './options.js';
+import { toRequest, type LockOptions, type LockRequest } from './options.js';
 import type { LockHolder } from './record.js';
+import { Retries } from './retries.js';
 import { sanitizeSessionId } from './sanitize.js';
+import { goOnWithoutLock } from './taking.js';
 import { timeoutError } from './waiting-caller.js';
 
 /** A round serves calls for at most so long, so that other processes get their turn. */
@@ -24,10 +27,15 @@ export interface RoundWork<State, Change, Result> {
   readonly timeout: number;
   /** A round serves at most so many calls. */
   readonly maxCalls: number;
+  /** Milliseconds for which a commit that is in conflict is tried again. */
+  readonly retry: number;
   read(): Promise<State>;
   /** The state after `change`, or the same one; must leave `state` itself as it is. Runs in its caller's context. */
   apply(change: Change, state: State): State | Promise<State>;
-  /** Makes `after`, which is another state than `before`, the one that `read` finds. */
+  /**
+   * Makes `after`, which is another state than `before`, the one that `read` finds; ECONFLICT when it would not find
+   * `before` any more. Then all of it is done again, from `read` on.
+   */
   commit(after: State, before: State, held: FileLock): Promise<unknown>;
   /** What a call gets: `own` is the state after its change, `after` the one that was committed. */
   toResult(own: State, after: State): Result;
@@ -35,7 +43,7 @@ export interface RoundWork<State, Change, Result> {
 
 interface CallOptions {
   timeout: number;
-  toTimeoutError: () => Error;
+  onTimeout: () => void;
   /** Told once, when the call has failed or succeeded. */
   onSettled: () => void;
 }
@@ -47,6 +55,8 @@ class Call<Change, Result> extends AsyncResource {
   readonly #signal: AbortSignal | undefined;
   readonly #timer: Deadline;
   readonly #onSettled: () => void;
+  /** Whether it is the group's to serve. */
+  present = true;
   #settled = false;
   #resolve!: (result: Result) => void;
   #reject!: (error: unknown) => void;
@@ -64,9 +74,7 @@ class Call<Change, Result> extends AsyncResource {
       this.#reject = reject;
     });
     signal?.addEventListener('abort', this.#onAbort, { once: true });
-    this.#timer = startDeadline(options.timeout, () => {
-      this.fail(options.toTimeoutError());
-    });
+    this.#timer = startDeadline(options.timeout, options.onTimeout);
   }
 
   /** Whether the call has neither failed nor succeeded yet. */
@@ -82,6 +90,12 @@ class Call<Change, Result> extends AsyncResource {
   /** From here on it is too late for an abort: the change is part of the commit. */
   enterCommit(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  /** After a conflict nothing of it is in the file, so that an abort counts once more. */
+  failIfAborted(): boolean {
+    if (this.#signal?.aborted) this.fail(this.#signal.reason);
+    return this.#settled;
   }
 
   succeed(result: Result): void {
@@ -114,8 +128,8 @@ class Group<State, Change, Result> {
   readonly #calls: Call<Change, Result>[] = [];
   /** Whether the last round has left calls to the next one. */
   #cutShort = false;
-  /** How many calls have neither failed nor succeeded. */
-  #pending = 0;
+  /** How many calls wait here, or are in the round. */
+  #present = 0;
   /** Ends the wait for the lock that is under way. */
   #wait: AbortController | null = null;
   /** Who was last seen in the way. */
@@ -126,20 +140,43 @@ class Group<State, Change, Result> {
   }
 
   add(change: Change, signal: AbortSignal | undefined): Promise<Result> {
-    const { target, timeout, lock: lockOptions } = this.#work;
+    const { timeout, lock: lockOptions } = this.#work;
     const call = new Call<Change, Result>(change, signal, {
       // One try is the lock's own affair.
       timeout: timeout === 0 ? Infinity : timeout,
-      toTimeoutError: () =>
-        timeoutError(toRequest('lock', target, { ...lockOptions, timeout }), this.#holder),
-      onSettled: () => {
-        this.#pending--;
-        if (this.#pending === 0) this.#wait?.abort();
+      onTimeout: () => {
+        if (lockOptions.failOpen === true) this.#goOnAlone(call);
+        else call.fail(this.#timeoutError());
       },
+      onSettled: () => this.#leave(call),
     });
-    this.#pending++;
+    this.#present++;
     this.#calls.push(call);
     return call.promise;
+  }
+
+  #leave(call: Call<Change, Result>): void {
+    if (!call.present) return;
+    call.present = false;
+    this.#present--;
+    if (this.#present === 0) this.#wait?.abort();
+  }
+
+  #request(): LockRequest {
+    const { target, timeout, lock: lockOptions } = this.#work;
+    return toRequest('lock', target, { ...lockOptions, timeout });
+  }
+
+  #timeoutError(): Error {
+    return timeoutError(this.#request(), this.#holder);
+  }
+
+  /** Whoever has waited as long as he wants to goes on without the lock, and without those who wait on. */
+  #goOnAlone(call: Call<Change, Result>): void {
+    this.#leave(call);
+    this.#calls.splice(this.#calls.indexOf(call), 1);
+    const held = goOnWithoutLock(this.#request(), this.#timeoutError());
+    void this.#serveUnder(held, [call]);
   }
 
   /** Serves calls until none is left, and says so before another can be added. */
@@ -164,25 +201,59 @@ class Group<State, Change, Result> {
 
   async #round(): Promise<void> {
     this.#cutShort = false;
-    const work = this.#work;
+    let held: FileLock | null;
+    try {
+      held = await this.#lock();
+    } catch (error) {
+      for (const call of this.#calls.splice(0)) if (call.isPending()) call.fail(error);
+      return;
+    }
+    if (held === null) return;
+    if (!held.failedOpen) this.#holder = this.#ourselves(held);
+    await this.#serveUnder(held, this.#calls);
+  }
+
+  /** Serves calls from the head of `calls`. */
+  async #serveUnder(held: FileLock, calls: Call<Change, Result>[]): Promise<void> {
     const applied: Applied<State, Change, Result>[] = [];
     try {
-      const held = await this.#lock();
-      if (held === null) return;
-      this.#holder = this.#ourselves(held);
       try {
-        const before = await work.read();
-        const after = await this.#applyAll(before, applied);
-        if (after !== before) await work.commit(after, before, held);
-        else held.verify();
-        for (const { call, own } of applied) call.succeed(work.toResult(own, after));
+        const after = await this.#applyAndCommit(held, calls, applied);
+        for (const { call, own } of applied) call.succeed(this.#work.toResult(own, after));
       } finally {
         await held.release();
       }
     } catch (error) {
       // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
-      const failed = applied.length > 0 ? applied.map(({ call }) => call) : this.#calls.splice(0);
+      const failed = applied.length > 0 ? applied.map(({ call }) => call) : calls.splice(0);
       for (const call of failed) if (call.isPending()) call.fail(error);
+    }
+  }
+
+  async #applyAndCommit(
+    held: FileLock,
+    calls: Call<Change, Result>[],
+    applied: Applied<State, Change, Result>[],
+  ): Promise<State> {
+    const work = this.#work;
+    const retries = new Retries(work.retry);
+    let before = await work.read();
+    let after = await this.#applyAll(held, calls, before, applied);
+    for (;;) {
+      if (after === before) {
+        verifyBeforeWrite(held);
+        return after;
+      }
+      try {
+        await work.commit(after, before, held);
+        return after;
+      } catch (error) {
+        // Somebody without the lock has changed the file: one who went on without it, or an editor.
+        if (!isConflict(error) || retries.exhausted) throw error;
+      }
+      await retries.wait(undefined);
+      before = await work.read();
+      after = await this.#applyAgain(before, applied);
     }
   }
 
@@ -222,19 +293,22 @@ class Group<State, Change, Result> {
     }
   }
 
-  async #applyAll(before: State, applied: Applied<State, Change, Result>[]): Promise<State> {
+  async #applyAll(
+    held: FileLock,
+    calls: Call<Change, Result>[],
+    before: State,
+    applied: Applied<State, Change, Result>[],
+  ): Promise<State> {
     const startedAt = performance.now();
-    this.#cutShort = true;
+    // Going on without the lock is told for each call, so each does it for itself.
+    const maxCalls = held.failedOpen ? 1 : this.#work.maxCalls;
     let current = before;
     while (
-      applied.length < this.#work.maxCalls &&
+      applied.length < maxCalls &&
       (applied.length === 0 || performance.now() - startedAt < maxRoundMs)
     ) {
-      const call = this.#calls.shift();
-      if (call === undefined) {
-        this.#cutShort = false;
-        break;
-      }
+      const call = calls.shift();
+      if (call === undefined) return current;
       if (!call.isPending()) continue;
       try {
         const own = await call.run(this.#work, current);
@@ -244,6 +318,23 @@ class Group<State, Change, Result> {
         applied.push({ call, own });
       } catch (error) {
         if (call.isPending()) call.fail(error);
+      }
+    }
+    if (calls === this.#calls) this.#cutShort = calls.length > 0;
+    return current;
+  }
+
+  /** Makes the changes once more, on what somebody else has made of the file. */
+  async #applyAgain(before: State, applied: Applied<State, Change, Result>[]): Promise<State> {
+    let current = before;
+    for (const { call } of applied.splice(0)) {
+      if (call.failIfAborted()) continue;
+      try {
+        const own = await call.run(this.#work, current);
+        current = own;
+        applied.push({ call, own });
+      } catch (error) {
+        call.fail(error);
       }
     }
     return current;

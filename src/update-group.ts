@@ -3,8 +3,8 @@ import { toBuffer, toBytes, type Data } from './bytes.js';
 import type { FileLock } from './file-lock.js';
 import type { LockOptions } from './options.js';
 import { readRegularFile } from './read-file.js';
-import { replace } from './replace.js';
-import { toReplaceRequest, type ReplaceOptions } from './replace-options.js';
+import { absent, asyncRetry, replace } from './replace.js';
+import { toReplaceRequest, type FileIdentity, type ReplaceOptions } from './replace-options.js';
 import { RoundGroups, type RoundWork } from './rounds.js';
 
 /**
@@ -29,17 +29,24 @@ export type AnyUpdate = UpdateFunction<Data | undefined | PromiseLike<Data | und
 
 type Contents = Buffer | null;
 
-const groups = new RoundGroups<Contents, AnyUpdate, Contents>();
+/** What the file holds, and which file that was read from. */
+interface FileState {
+  contents: Contents;
+  identity: FileIdentity | null;
+}
+
+const groups = new RoundGroups<FileState, AnyUpdate, Contents>();
 
 export function joinUpdates(parts: UpdateParts, fn: AnyUpdate): Promise<Contents> {
   return groups.join(parts.key, () => new UpdateWork(parts), fn, parts.signal);
 }
 
-class UpdateWork implements RoundWork<Contents, AnyUpdate, Contents> {
+class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
   readonly target: string;
   readonly lock: LockOptions;
   readonly timeout: number;
   readonly maxCalls = 64;
+  readonly retry: number;
   readonly #parts: UpdateParts;
 
   constructor(parts: UpdateParts) {
@@ -47,26 +54,32 @@ class UpdateWork implements RoundWork<Contents, AnyUpdate, Contents> {
     this.target = parts.path;
     this.lock = parts.lock;
     this.timeout = parts.timeout;
+    this.retry = parts.replace.retry ?? asyncRetry;
   }
 
-  async read(): Promise<Contents> {
-    return (await readRegularFile(this.target, this.#parts.read))?.contents ?? null;
+  async read(): Promise<FileState> {
+    const read = await readRegularFile(this.target, this.#parts.read);
+    return read ?? { contents: null, identity: null };
   }
 
-  async apply(fn: AnyUpdate, current: Contents): Promise<Contents> {
+  async apply(fn: AnyUpdate, current: FileState): Promise<FileState> {
+    const { contents, identity } = current;
     // A copy, so that what one does to it in place is nothing to the next.
-    const returned = await fn(current && Buffer.from(current));
-    return returned === undefined ? current : toBuffer(toBytes(returned, 'what fn returns'));
+    const returned = await fn(contents && Buffer.from(contents));
+    if (returned === undefined) return current;
+    return { contents: toBuffer(toBytes(returned, 'what fn returns')), identity };
   }
 
-  async commit(contents: Contents, _before: Contents, held: FileLock): Promise<void> {
+  /** Compare-and-swap, with the lock too: somebody else may have gone on without it. */
+  async commit({ contents }: FileState, before: FileState, held: FileLock): Promise<void> {
     if (contents === null) return;
     const request = toReplaceRequest('replaceFile', this.target, this.#parts.replace);
     request.lock = held;
+    request.native.expected = before.identity ?? absent;
     await replace(request, contents);
   }
 
-  toResult(_own: Contents, after: Contents): Contents {
-    return after && Buffer.from(after);
+  toResult(_own: FileState, { contents }: FileState): Contents {
+    return contents && Buffer.from(contents);
   }
 }

@@ -1,22 +1,24 @@
 /** Locked read-modify-write: no update of a shared file is ever lost or torn. */
 import { toBuffer, toBytes, type Data } from './bytes.js';
-import { HoldfastError } from './errors.js';
+import { HoldfastError, isConflict } from './errors.js';
+import { verifyBeforeWrite } from './file-lock.js';
 import { lockSync } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
 import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
 import { readRegularFileSync } from './read-file.js';
-import { replaceFileSync } from './replace.js';
+import { absent, replaceSync, syncRetry } from './replace.js';
 import {
   replaceOptionNames,
   toReadRequest,
   toReplaceRequest,
   type ReplaceSyncOptions,
 } from './replace-options.js';
+import { Retries } from './retries.js';
 import { joinUpdates, type UpdateFunction, type UpdateParts } from './update-group.js';
 
 type LockPart = Pick<
   LockOptions,
-  'session' | 'lockPath' | 'lockFileMode' | 'owners' | 'timeout' | 'onWait'
+  'session' | 'lockPath' | 'lockFileMode' | 'owners' | 'timeout' | 'onWait' | 'failOpen'
 >;
 
 type ReplacePart<Options extends ReplaceSyncOptions> = Omit<
@@ -42,7 +44,7 @@ export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
 export const defaultTimeout = 30_000;
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set([
-  ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl'],
+  ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],
 ]);
 const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
 
@@ -51,6 +53,12 @@ const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
  *
  * Resolves with what the file holds afterwards, null when it is absent. Concurrent calls for one file with equal options
  * share lock and commit: each `fn` sees the result of those before it, and one that throws drops its own change only.
+ *
+ * The commit is a compare-and-swap: when somebody without the lock has changed the file meanwhile, `fn` is called again
+ * with what is there now, so it should have no effects but its result. That is tried for `retry` milliseconds, then
+ * ECONFLICT. So with `failOpen` nobody's change is lost either, as far as everybody changes the file with `updateFile` or
+ * `ifMatch`.
+ *
  * Rejects with what `lock` and `replaceFile` reject with (ETIMEDOUT after 30 seconds by default), with the error of `fn`,
  * or with ECOMPROMISED when the lock was lost before the commit.
  */
@@ -75,15 +83,26 @@ export function updateFileSync(
   checkFunction('updateFileSync', fn);
   const held = lockSync(parts.path, parts.lock);
   try {
-    const current = readRegularFileSync(parts.path, parts.read)?.contents ?? null;
-    const returned = fn(current && Buffer.from(current));
-    if (returned === undefined) {
-      held.verify();
-      return current;
+    const retries = new Retries(parts.replace.retry ?? syncRetry);
+    for (;;) {
+      const read = readRegularFileSync(parts.path, parts.read);
+      const returned = fn(read && Buffer.from(read.contents));
+      if (returned === undefined) {
+        verifyBeforeWrite(held);
+        return read && read.contents;
+      }
+      const bytes = toBytes(returned, 'what fn returns');
+      const request = toReplaceRequest('replaceFileSync', parts.path, parts.replace);
+      request.lock = held;
+      request.native.expected = read?.identity ?? absent;
+      try {
+        replaceSync(request, bytes);
+        return toBuffer(bytes);
+      } catch (error) {
+        if (!isConflict(error) || retries.exhausted) throw error;
+      }
+      retries.waitSync();
     }
-    const bytes = toBytes(returned, 'what fn returns');
-    replaceFileSync(parts.path, bytes, { ...parts.replace, lock: held });
-    return toBuffer(bytes);
   } finally {
     held.releaseSync();
   }

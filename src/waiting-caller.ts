@@ -1,5 +1,6 @@
 import { startDeadline, type Deadline } from './deadline.js';
 import { HoldfastError } from './errors.js';
+import { channels, publish } from './events.js';
 import type { FileLock } from './file-lock.js';
 import { beginAwaiting, endAwaiting, RequestFlag } from './native.js';
 import { lockPathOf, type LockRequest } from './options.js';
@@ -24,6 +25,7 @@ export class WaitingCaller {
   #resolve!: (lock: FileLock) => void;
   #reject!: (reason: unknown) => void;
   #settled = false;
+  #reported = false;
   readonly #deadline: Deadline;
   readonly #startedAt = performance.now();
   readonly #onAbort = (): void => {
@@ -81,9 +83,18 @@ export class WaitingCaller {
     return true;
   }
 
+  /** Whether anybody is to be told that this caller waits, and for whom. */
+  get wantsReport(): boolean {
+    return (
+      this.request.onWait !== undefined || (!this.#reported && channels.contended.hasSubscribers)
+    );
+  }
+
   /** Tells `onWait` who is in the way. An `onWait` that throws ends the wait with its error. */
   reportWait(holder: LockHolder | null): void {
     if (this.#settled) return;
+    if (!this.#reported) publishContended(this.request, () => holder);
+    this.#reported = true;
     try {
       reportWait(this.request, this.waitedMs, holder);
     } catch (error) {
@@ -103,6 +114,16 @@ export class WaitingCaller {
     this.#deadline.stop();
     this.request.signal?.removeEventListener('abort', this.#onAbort);
   }
+}
+
+export function publishContended(request: LockRequest, holder: () => LockHolder | null): void {
+  if (!channels.contended.hasSubscribers) return;
+  publish('contended', {
+    target: request.target,
+    lockPath: lockPathOf(request),
+    shared: (request.flags & RequestFlag.shared) !== 0,
+    holder: holder(),
+  });
 }
 
 export function reportWait(

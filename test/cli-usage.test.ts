@@ -26,6 +26,7 @@ const options = {
     ['--json'],
     ['-h, --help'],
   ],
+  journal: [['--summary'], ['--json'], ['-h, --help']],
   demo: [['--without-lock'], ['--processes N'], ['--rounds N'], ['-h, --help']],
 } as const;
 const commands = Object.keys(options) as (keyof typeof options)[];

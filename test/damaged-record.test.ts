@@ -103,7 +103,7 @@ describe.each(users)('as $name', ({ identity }) => {
             holder,
           });
           await held.release();
-          const reports = await agent.events();
+          const reports = await agent.events('record_rejected');
           expect(reports.length).toBeGreaterThanOrEqual(3);
           for (const report of reports) {
             expect(report).toEqual({
@@ -130,8 +130,8 @@ async function expectUnbelieved(
   await writeFile(lockPath, content);
   await giveTo(damage.identity, directory);
   const reports = async () => {
-    const events = await agent.events();
-    return events.filter(({ data }) => (data as { lockPath: string }).lockPath === lockPath);
+    const events = await agent.events('record_rejected');
+    return events.filter(({ data }) => data.lockPath === lockPath);
   };
   const report = { event: 'record_rejected', data: { lockPath, reason: 'malformed' } };
 

@@ -154,7 +154,7 @@ test('a lock that is dropped warns, stays held, and crashes nothing at the end',
     expect(child).toMatchObject({ code: 0, signal: null });
     expect(JSON.parse(child.stdout)).toEqual({
       warnings: ['HOLDFAST_LOCK_DROPPED'],
-      events: [{ target }],
+      events: [{ target, lockPath: path.join(directory, '.data.lock') }],
       stillHeld: true,
     });
     await (await lock(target, { timeout: 10_000 })).release();

@@ -1,6 +1,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "posix.h"
 
 namespace holdfast {
@@ -30,6 +32,19 @@ Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t siz
     if (count < 0) return LastError("write");
     if (count == 0) return Error::FromSystem(EIO, "write");
     done += static_cast<size_t>(count);
+  }
+  return {};
+}
+
+Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written) {
+  *written = 0;
+  while (*written < size) {
+    // The descriptor has O_APPEND.
+    const ssize_t count = RetryOnInterrupt(
+        [&] { return write(DescriptorOf(file), buffer + *written, size - *written); });
+    if (count < 0) return LastError("write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    *written += static_cast<size_t>(count);
   }
   return {};
 }
@@ -64,6 +79,16 @@ Error StampModified(NativeHandle file, uint64_t previous) {
   times[1].tv_sec = static_cast<time_t>(previous / 1000000000U) + 2;
   times[1].tv_nsec = static_cast<decltype(times[1].tv_nsec)>(previous % 1000000000U);
   return stamp() ? Error{} : LastError("futimens");
+}
+
+Error StampVersion(NativeHandle file) {
+  // Not UTIME_NOW: the kernel's clock for files stands still for up to ten milliseconds.
+  timespec times[] = {{0, UTIME_OMIT}, {0, 0}};
+  clock_gettime(CLOCK_REALTIME, &times[1]);
+  if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
+    return LastError("futimens");
+  }
+  return {};
 }
 
 Error InspectFile(NativeHandle file, FileStatus* status) {

@@ -76,7 +76,8 @@ Error OpenFile(const Directory& directory, const std::string& name, FileAccess a
                Handle* handle, FileStatus* status) {
   // O_NONBLOCK: neither a FIFO's other end nor a lease is waited for. Without O_CREAT, since fs.protected_regular refuses
   // O_CREAT on somebody else's file in a sticky directory (proc_sys_fs(5)).
-  const int flags = (access == FileAccess::kRead ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
+  const int flags = (access == FileAccess::kRead ? O_RDONLY : O_RDWR) |
+                    (access == FileAccess::kAppend ? O_APPEND : 0) | O_CLOEXEC | O_NOFOLLOW |
                     O_NONBLOCK | O_NOCTTY;
   Handle file(
       RetryOnInterrupt([&] { return openat(DescriptorOf(directory), name.c_str(), flags); }));

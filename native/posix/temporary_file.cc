@@ -6,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "../checksum.h"
 #include "../leftovers.h"
 #include "../temporary_name.h"
 #include "posix.h"
@@ -103,13 +102,6 @@ Error GiveName(const Directory& directory, TemporaryFile* temporary) {
   return {};
 }
 
-// The name under which a file waits to replace `name`. It is always the same, so that what a kill between two system
-// calls leaves there is found, and removed, by the next one who replaces the file.
-std::string WaitingName(const std::string& name) {
-  uint32_t sum = Crc32(name.data(), name.size());
-  return kTemporaryPrefix + std::to_string(sum) + kTemporarySuffix;
-}
-
 // Gives an unnamed file the name under which it waits to replace `name`, or else a random one: 0 or the number of what
 // failed. It is locked first, so that nobody takes it for left behind.
 int LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::string& name) {
@@ -142,6 +134,25 @@ int LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::
   }
   if (failure == 0 && left_behind) RemoveLeftovers(directory, file);
   return failure;
+}
+
+// Gives the file the name `to` unless something has it: 0 or the number of what failed. It is locked first, so that nobody
+// takes it for left behind.
+int TakeName(const Directory& directory, TemporaryFile* temporary, const std::string& to) {
+  const int parent = DescriptorOf(directory);
+  const char* const from = temporary->name.c_str();
+  if (temporary->name.empty()) {
+    const int file = DescriptorOf(temporary->file.get());
+    LockAsOwner(file);
+    if (LinkUnnamedFile(file, parent, to.c_str()) != 0) return errno;
+  } else if (RenameWithoutReplacing(parent, from, to.c_str()) != 0) {
+    if (!CannotDoThis(errno) && errno != EPERM) return errno;
+    // Where no rename spares what is there, as on NFS, a link does.
+    if (linkat(parent, from, parent, to.c_str(), 0) != 0) return errno;
+    unlinkat(parent, from, 0);
+  }
+  temporary->name = to;
+  return 0;
 }
 
 }  // namespace
@@ -198,6 +209,29 @@ Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
     return LastError("rename");
   }
   temporary->name.clear();
+  return {};
+}
+
+Error ClaimWaitingName(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name, bool* claimed) {
+  const std::string waiting = WaitingName(name);
+  *claimed = temporary->name == waiting;  // by a try before this one
+  for (int tries = 0; !*claimed && tries < kMaxTries; tries++) {
+    const int failure = TakeName(directory, temporary, waiting);
+    if (failure == 0) {
+      *claimed = true;
+    } else if (failure == EEXIST) {
+      const Leftover found = RemoveLeftover(directory, waiting, temporary->file.get(),
+                                            /*locked_before_named=*/true);
+      if (found == Leftover::kHeld) std::this_thread::sleep_for(kInterval);
+      if (found == Leftover::kKept) break;
+    } else if (temporary->name.empty() && !CanLink(failure)) {
+      Error error = GiveName(directory, temporary);
+      if (!error.ok()) return error;
+    } else {
+      return Error::FromSystem(failure, "link");
+    }
+  }
   return {};
 }
 

@@ -27,10 +27,12 @@ Error FindNames(const Directory&, const std::string&, const std::string&,
 
 Error ReadAt(NativeHandle, uint64_t, char*, size_t, size_t*) { return Unsupported(); }
 Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(); }
+Error Append(NativeHandle, const char*, size_t, size_t*) { return Unsupported(); }
 Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
 Error StampModified(NativeHandle, uint64_t) { return Unsupported(); }
+Error StampVersion(NativeHandle) { return Unsupported(); }
 
 Error CreateTemporary(const Directory&, uint32_t, TemporaryFile*) { return Unsupported(); }
 Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
@@ -38,6 +40,9 @@ Error PublishNew(const Directory&, TemporaryFile*, const std::string&, bool*) {
 }
 Error PublishReplacing(const Directory&, TemporaryFile*, const std::string&, const PublishOptions&,
                        Publication*) {
+  return Unsupported();
+}
+Error ClaimWaitingName(const Directory&, TemporaryFile*, const std::string&, bool*) {
   return Unsupported();
 }
 void DiscardTemporary(const Directory&, TemporaryFile*) {}

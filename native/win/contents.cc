@@ -68,6 +68,24 @@ Error WriteAt(NativeHandle file, uint64_t offset, const char* buffer, size_t siz
   return {};
 }
 
+Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written) {
+  // WriteFile() takes an offset of all ones for the end of the file.
+  constexpr uint64_t kEndOfFile = ~uint64_t{0};
+  *written = 0;
+  while (*written < size) {
+    Overlapped overlapped(kEndOfFile);
+    const auto piece = static_cast<DWORD>(std::min(size - *written, kMaxPiece));
+    DWORD count = 0;
+    const BOOL result = system_calls.write_file(HandleOf(file), buffer + *written, piece, nullptr,
+                                                overlapped.get());
+    const DWORD code = overlapped.Finish(HandleOf(file), result, &count);
+    if (code != ERROR_SUCCESS) return FromWin32(code, "write");
+    if (count == 0) return Error::FromSystem(EIO, "write");
+    *written += count;
+  }
+  return {};
+}
+
 Error Truncate(NativeHandle file, uint64_t size) {
   FILE_END_OF_FILE_INFO info;
   info.EndOfFile.QuadPart = static_cast<LONGLONG>(size);
@@ -140,6 +158,9 @@ Error StampModified(NativeHandle handle, uint64_t previous) {
   constexpr int64_t kTicksInTwoSeconds = 20000000;
   return stamp(stamped + kTicksInTwoSeconds) ? Error{} : LastError("futimes");
 }
+
+// What publishes a file sets its time as precisely, and no removed file's number is given to another one.
+Error StampVersion(NativeHandle) { return {}; }
 
 uint64_t BirthTime(NativeHandle file) {
   FILE_BASIC_INFO basic;

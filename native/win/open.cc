@@ -257,7 +257,7 @@ Error OpenFile(const Directory& directory, const std::string& name, FileAccess a
                Handle* handle, FileStatus* status) {
   OpenRequest request;
   request.access = FILE_GENERIC_READ;
-  if (access == FileAccess::kReadWrite) request.access |= FILE_GENERIC_WRITE;
+  if (access != FileAccess::kRead) request.access |= FILE_GENERIC_WRITE;
   return OpenChecked(directory, name, request, handle, status);
 }
 

@@ -94,6 +94,28 @@ Error PublishNew(const Directory& directory, TemporaryFile* temporary, const std
   return status == kNameCollision ? Error{} : FromStatus(status, "rename");
 }
 
+Error ClaimWaitingName(const Directory& directory, TemporaryFile* temporary,
+                       const std::string& name, bool* claimed) {
+  const std::string waiting = WaitingName(name);
+  *claimed = temporary->name == waiting;  // by a try before this one
+  if (*claimed) return {};
+  const HANDLE file = HandleOf(temporary->file);
+  Error error = SetDeleteOnClose(file, false);
+  if (!error.ok()) return error;
+  NTSTATUS status = Rename(file, directory, waiting, kRenameInformation, 0);
+  // While ReplaceFileW() is at work anybody can open a file, so that nothing but its age tells that it is left behind.
+  if (status == kNameCollision &&
+      RemoveLeftover(directory, waiting, temporary->file.get(), /*locked_before_named=*/false) ==
+          Leftover::kRemoved) {
+    status = Rename(file, directory, waiting, kRenameInformation, 0);
+  }
+  *claimed = status >= 0;
+  if (*claimed) temporary->name = waiting;
+  error = SetDeleteOnClose(file, true);
+  if (status >= 0 || status == kNameCollision) return error;
+  return FromStatus(status, "rename");
+}
+
 void DiscardTemporary(const Directory& directory, TemporaryFile* temporary) {
   if (!temporary->name.empty()) {
     if (!temporary->file.valid()) static_cast<void>(ReopenTemporary(directory, temporary));

@@ -19,6 +19,8 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
   readonly timeout: number;
   /** Changes are quick and many: one for each line of a log. */
   readonly maxCalls = 1024;
+  /** Nobody changes a job without its lock, so that nothing is compared. */
+  readonly retry = 0;
   readonly #settings: JobStoreSettings;
   readonly #place: JobPlace;
 

@@ -6,7 +6,9 @@ import { Worker } from 'node:worker_threads';
 import type {
   FileContents,
   HoldfastEventName,
+  HoldfastEvents,
   InspectOptions,
+  JournalOptions,
   LockHolder,
   LockInspection,
   LockOptions,
@@ -19,6 +21,7 @@ import type {
   SessionTransition,
   TryLockOptions,
   UpdateOptions,
+  UpdateSyncOptions,
 } from 'holdfast';
 
 import { patience, within } from './bounded-wait.js';
@@ -210,6 +213,33 @@ export class LockAgent {
     return this.call<FileContents | null>('readRegularFile', target, options);
   }
 
+  /** Appends `text` to the file by `updateFile`. */
+  async updateFile(
+    target: string,
+    text: string,
+    options?: AgentOptions<UpdateOptions>,
+  ): Promise<Uint8Array | null> {
+    return this.call('updateFile', target, text, options);
+  }
+
+  async updateFileSync(
+    target: string,
+    text: string,
+    options?: AgentOptions<UpdateSyncOptions>,
+  ): Promise<Uint8Array | null> {
+    return this.call('updateFileSync', target, text, options);
+  }
+
+  /** Opens the one journal of the agent. */
+  async openJournal(file: string, options?: JournalOptions): Promise<void> {
+    await this.call('openJournal', file, options);
+  }
+
+  /** Hands back how many lines were lost. */
+  async closeJournal(): Promise<number> {
+    return this.call('closeJournal');
+  }
+
   /**
    * Resolves inside the function of `updateFile`; the function that it hands back lets that one return `contents`, and
    * resolves with what the update came to.
@@ -232,9 +262,11 @@ export class LockAgent {
     return this.call<SessionTransition>('session', method, file, options);
   }
 
-  /** What was published on holdfast's diagnostics channels so far. */
-  async events(): Promise<{ event: HoldfastEventName; data: unknown }[]> {
-    return this.call('events');
+  /** What was published so far on the diagnostics channel of this event. */
+  async events<Name extends HoldfastEventName>(
+    event: Name,
+  ): Promise<{ event: Name; data: HoldfastEvents[Name] }[]> {
+    return this.call('events', event);
   }
 
   /** Runs a child of the agent to its end, which blocks the agent. */

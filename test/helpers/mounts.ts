@@ -29,6 +29,16 @@ export async function withSmallTmpfs<T>(use: (root: string) => T | Promise<T>): 
   );
 }
 
+/** Runs `use` while the file system of `root`, which was mounted by a function of this module, may not be written. */
+export async function whileReadOnly<T>(root: string, use: () => T | Promise<T>): Promise<T> {
+  await must('mount', ['-o', 'remount,ro', root]);
+  try {
+    return await use();
+  } finally {
+    await must('mount', ['-o', 'remount,rw', root]);
+  }
+}
+
 /** Hands `use` the root of an empty ext4 of 2 MiB. Asks for the capability `mountExt4`. */
 export async function withSmallExt4<T>(use: (root: string) => T | Promise<T>): Promise<T> {
   return withTemporaryDirectory(async (directory) => {
