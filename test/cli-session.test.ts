@@ -8,7 +8,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import type { ChildExit } from './helpers/child.js';
 import { holdfast } from './helpers/command-line.js';
-import { fieldsOfAge, sessionFields, sessionFileOf, sha256 } from './helpers/session-file.js';
+import { fieldsOfAge, hour, sessionFields, sessionFileOf, sha256 } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 // Each runs a program time and again, which takes a while where that is slow to start.
@@ -29,8 +29,9 @@ async function withPath<T>(use: (file: string, directory: string) => Promise<T>)
   return withTemporaryDirectory((directory) => use(path.join(directory, 'tool.lock'), directory));
 }
 
-const s1 = { HOLDFAST_SESSION_ID: 's-1' };
-const s2 = { HOLDFAST_SESSION_ID: 's-2' };
+// With a ttl that does not end while slow programs run.
+const s1 = { HOLDFAST_SESSION_ID: 's-1', HOLDFAST_LOCK_TTL_SECONDS: '3600' };
+const s2 = { ...s1, HOLDFAST_SESSION_ID: 's-2' };
 
 describe('the life of a session lock', () => {
   test('takes its session from the environment: create, status, renew, release', async () => {
@@ -46,7 +47,7 @@ describe('the life of a session lock', () => {
       });
       const text = await readFile(file, 'utf8');
       expect(text).toContain(`\nsession_id=s-1\nsession_hash=${sha256('s-1')}\n`);
-      expect(text).toContain('\nttl=30000\n');
+      expect(text).toContain('\nttl=3600000\n');
       expect(text).toContain(`\nhost=${hostname()}\n`);
 
       await expectStatus(s1, 0, `own: ${file}, of session s-1, by pid `);
@@ -56,10 +57,10 @@ describe('the life of a session lock', () => {
         ...{ code: 1, signal: null, stderr: '' },
         stdout: expect.stringContaining(`not created: foreign: ${file}`) as string,
       });
-      expect(await session(['renew', file, '--ttl', '1h'], s1)).toMatchObject({
+      expect(await session(['renew', file, '--ttl', '2h'], s1)).toMatchObject({
         ...{ code: 0, signal: null, stdout: `renewed: ${file}\n`, stderr: '' },
       });
-      expect(await readFile(file, 'utf8')).toContain('\nttl=3600000\n');
+      expect(await readFile(file, 'utf8')).toContain('\nttl=7200000\n');
       const refused = await session(['release', file], s2);
       expect(refused).toMatchObject({ code: 1, signal: null, stderr: '' });
       expect(refused.stdout).toContain(`not released: foreign: ${file}`);
@@ -77,7 +78,7 @@ describe('the life of a session lock', () => {
       const env = { ...s1, HOLDFAST_LOCK_TTL_SECONDS: '90.5' };
       expect((await session(['create', file], env)).code).toBe(0);
       expect(await readFile(file, 'utf8')).toContain('\nttl=90500\n');
-      await writeFile(file, sessionFileOf({ ...fieldsOfAge(60_000), ...sessionFields('s-1') }));
+      await writeFile(file, sessionFileOf({ ...fieldsOfAge(2 * hour), ...sessionFields('s-1') }));
       const over = await session(['status', file], s2);
       expect(over).toMatchObject({ code: 4, signal: null, stderr: '' });
       expect(over.stdout).toContain(`ttl-expired: ${file}`);
@@ -95,7 +96,7 @@ describe('the life of a session lock', () => {
       expect(created).toMatchObject({ code: 0, stderr: '' });
       expect(await readFile(file, 'utf8')).not.toContain('session_id');
       expect(await session(['release', file], env)).toMatchObject({ code: 1, stderr: '' });
-      await writeFile(file, sessionFileOf(fieldsOfAge(60_000)));
+      await writeFile(file, sessionFileOf(fieldsOfAge(2 * hour)));
       expect(await session(['status', file], env)).toMatchObject({ code: 4, stderr: '' });
       expect(await session(['break', file], env)).toMatchObject({ code: 0, stderr: '' });
     });
@@ -114,13 +115,14 @@ describe('the life of a session lock', () => {
 
   test('is told as JSON', async () => {
     await withPath(async (file) => {
-      const created = await session(['create', '--json', file], s1);
+      // Without a variable it is the default.
+      const created = await session(['create', '--json', '--session=s-1', file]);
       expect(JSON.parse(created.stdout)).toMatchObject({
         ...{ changed: true, found: { reason: 'absent' }, record: { session: 's-1', ttl: 30_000 } },
       });
-      const status = await session(['status', '--json', file], s2);
+      const status = await session(['status', '--json', file], s1);
       expect(JSON.parse(status.stdout)).toMatchObject({
-        ...{ path: file, reason: 'foreign', expired: false, record: { session: 's-1' } },
+        ...{ path: file, reason: 'own', record: { session: 's-1' } },
       });
     });
   });

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { withChildren } from './helpers/child.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
-import { fieldsOfAge, sessionFields, sessionFileOf } from './helpers/session-file.js';
+import { fieldsOfAge, hour, sessionFields, sessionFileOf } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 test(
@@ -53,7 +53,7 @@ test(
         const rounds = atScale(5_000, 50);
         let renewals = 0;
         for (let round = 1; round <= rounds; round++) {
-          const fields = { ...fieldsOfAge(60_000), ...sessionFields('s-1'), token: round };
+          const fields = { ...fieldsOfAge(2 * hour), ...sessionFields('s-1'), token: round };
           const expired = sessionFileOf(fields);
           await writeFile(file, expired);
           // All at about the same time, so that some judge the lock before the renewal and come to act after it.

@@ -14,6 +14,7 @@ import type { SessionFields } from './helpers/session-file.js';
 import {
   adversarialIds,
   fieldsOfAge,
+  hour,
   sessionFields,
   sessionFileOf,
 } from './helpers/session-file.js';
@@ -21,7 +22,6 @@ import { sha256 } from './helpers/session-file.js';
 import { takeAway } from './helpers/taken-away.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
-const hour = 3_600_000;
 const rejectedChannel = channels.record_rejected.name as string;
 
 async function withPath<T>(use: (file: string, directory: string) => Promise<T>): Promise<T> {
@@ -88,7 +88,7 @@ describe('a session lock', () => {
       const tool = new SessionLock(file);
       const tokens: number[] = [];
       for (let round = 0; round < 3; round++) {
-        expect((await tool.create({ session: 's-1' })).changed).toBe(true);
+        expect((await tool.create({ session: 's-1', ttl: hour })).changed).toBe(true);
         tokens.push((await tool.read())?.token ?? 0);
         expect(await tool.create({ session: 's-1' })).toMatchObject({
           ...{ changed: false, found: { reason: 'own', record: { token: tokens.at(-1) } } },
@@ -104,7 +104,7 @@ describe('a session lock', () => {
 
   test('that has expired is still its session’s own, until somebody breaks it', async () => {
     await withPath(async (file) => {
-      const own = { ...fieldsOfAge(60_000), ...sessionFields('s-1') };
+      const own = { ...fieldsOfAge(2 * hour), ...sessionFields('s-1') };
       await writeFile(file, sessionFileOf(own));
       const tool = new SessionLock(file);
       expect(await tool.status({ session: 's-1' })).toMatchObject({ reason: 'own', expired: true });
@@ -212,7 +212,7 @@ describe('without a session id', () => {
       for (const session of ['unknown', 's-1']) {
         expect(await hook.status({ session })).toMatchObject({ reason: 'no-session' });
       }
-      await writeFile(file, sessionFileOf(fieldsOfAge(60_000, sessionFields('s-1'))));
+      await writeFile(file, sessionFileOf(fieldsOfAge(2 * hour, sessionFields('s-1'))));
       expect(await hook.status()).toMatchObject({ reason: 'ttl-expired', expired: true });
       expect((await hook.breakStale()).changed).toBe(true);
     });
@@ -259,7 +259,7 @@ describe('what other programs write', () => {
         expect((await hook.release({ session: session_id })).changed).toBe(false);
         expect((await hook.breakStale({ session: session_id })).changed).toBe(false);
 
-        await writeFile(file, sessionFileOf(fieldsOfAge(60_000, stored)));
+        await writeFile(file, sessionFileOf(fieldsOfAge(2 * hour, stored)));
         const old = await rejections(() => hook.breakStale({ session: session_id }));
         expect(old.result).toMatchObject({ changed: true, found: { reason: 'ttl-expired' } });
         expect(old.events).toEqual([{ lockPath: file, reason: 'session_id' }]);
@@ -270,7 +270,7 @@ describe('what other programs write', () => {
   test('that is damaged is malformed, in the way while it is fresh, and broken when it is old', async () => {
     await withPath(async (file) => {
       const hook = new SessionLock(file);
-      const half = sessionFileOf(fieldsOfAge(hour, sessionFields('s-1'))).slice(0, 60);
+      const half = sessionFileOf(fieldsOfAge(0, sessionFields('s-1'))).slice(0, 60);
       for (const contents of [half, '', Buffer.alloc(300)]) {
         await writeFile(file, contents);
         const fresh = await rejections(() => hook.status({ session: 's-1' }));
@@ -328,14 +328,14 @@ describe('what other programs write', () => {
 });
 
 describe('the clock', () => {
-  const ttl = 30_000;
+  const ttl = hour;
   test.each<[string, number, SessionLockReason]>([
     ['just renewed', 0, 'foreign'],
-    ['within its ttl', ttl - 10_000, 'foreign'],
+    ['within its ttl', ttl / 2, 'foreign'],
     ['past its ttl', ttl + 1, 'ttl-expired'],
     ['long past', 1_600_000_000_000, 'ttl-expired'],
-    ['a little ahead, by another clock', -(ttl - 10_000), 'foreign'],
-    ['further ahead than a ttl', -hour, 'ttl-expired'],
+    ['a little ahead, by another clock', -ttl / 2, 'foreign'],
+    ['further ahead than a ttl', -2 * hour, 'ttl-expired'],
     ['ages ahead', -8e15 / 2, 'ttl-expired'],
   ])('%s: %i ms ago is %s', async (_what, age, reason) => {
     await withPath(async (file) => {
@@ -374,7 +374,7 @@ describe('what is not safe to use', () => {
       await symlink(victim, file);
       await expectRefusals(file, { code: 'ELOOP', refused: true });
       expect((await readdir(directory)).sort()).not.toContain('victim');
-      await writeFile(victim, sessionFileOf(fieldsOfAge(hour, sessionFields('s-1'))));
+      await writeFile(victim, sessionFileOf(fieldsOfAge(0, sessionFields('s-1'))));
       const before = await readFile(victim, 'utf8');
       await expectRefusals(file, { code: 'ELOOP', refused: true });
       expect(await readFile(victim, 'utf8')).toBe(before);
@@ -473,8 +473,8 @@ describe('every transition', () => {
   });
 
   test('breaks the very file that it judged, and not one that was put there meanwhile', async () => {
-    const over = fieldsOfAge(60_000, { session_id: '../x' });
-    const later = sessionFileOf(fieldsOfAge(60_000, sessionFields('s-2')));
+    const over = fieldsOfAge(2 * hour, { session_id: '../x' });
+    const later = sessionFileOf(fieldsOfAge(2 * hour, sessionFields('s-2')));
     const changes: [string, (file: string) => void][] = [
       [
         'another file',

@@ -183,7 +183,7 @@ describe('incrementSessionCounter', () => {
     });
   });
 
-  test.runIf(has('directoryLinks'))('takes a root that is reached by a link', async () => {
+  test.runIf(has('readableDirectoryLinks'))('takes a root that is reached by a link', async () => {
     await withRoot(async (root, home) => {
       await withDirectoryLink(root, path.join(home, 'link'), async () => {
         expect(await incrementSessionCounter(path.join(home, 'link'), 's-1')).toBe(1);

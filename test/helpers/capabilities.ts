@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -88,6 +89,20 @@ const probes = {
         const link = path.join(directory, 'link');
         try {
           makeDirectoryLink(directory, link);
+        } finally {
+          removeDirectoryLink(link);
+        }
+      }),
+    ),
+
+  /** Where a link to a directory leads can be read: Wine follows one without telling. */
+  readableDirectoryLinks: () =>
+    inTemporaryDirectory((directory) =>
+      attempt(() => {
+        const link = path.join(directory, 'link');
+        try {
+          makeDirectoryLink(directory, link);
+          readlinkSync(link);
         } finally {
           removeDirectoryLink(link);
         }

@@ -11,10 +11,13 @@ export function sessionFileOf(fields: SessionFields): string {
   return `holdfast_session=1\n${lines.join('')}`;
 }
 
-/** The fields of a lock that was created and last renewed `age` milliseconds ago. */
+/** In milliseconds; long enough for a lock that lasts that long not to expire on the slowest of machines. */
+export const hour = 3_600_000;
+
+/** The fields of a lock that lasts an hour, and was created and last renewed `age` milliseconds ago. */
 export function fieldsOfAge(age: number, fields: SessionFields = {}): SessionFields {
   const then = Date.now() - age;
-  return { created_at: then, renewed_at: then, ttl: 30_000, token: 7, ...fields };
+  return { created_at: then, renewed_at: then, ttl: hour, token: 7, ...fields };
 }
 
 /** What is stored of the session `id`, which must be one that needs no sanitizing. */

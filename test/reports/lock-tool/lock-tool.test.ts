@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from 'vitest';
 
 import { withChildren } from '../../helpers/child.js';
 import { atScale, limitAtScale, printFigure } from '../../helpers/scale.js';
-import { adversarialIds, fieldsOfAge, sessionFileOf } from '../../helpers/session-file.js';
+import { adversarialIds, fieldsOfAge, hour, sessionFileOf } from '../../helpers/session-file.js';
 import { withTemporaryDirectory } from '../../helpers/temporary-directory.js';
 
 // A lock tool takes a lock for a session and ends; a stop hook, another process, has to tell its own session's lock from a
@@ -62,7 +62,7 @@ test('a lock that a crashed session has left is foreign until its ttl is over, a
     expect(await run('hook', 's-1')).toMatchObject({ reason: 'foreign', broken: false });
     // As if hours had passed.
     const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace(/^renewed_at=\d+$/m, `renewed_at=${Date.now() - 1e8}`));
+    await writeFile(file, text.replace(/^renewed_at=\d+$/m, `renewed_at=${Date.now() - 2 * hour}`));
     expect(await run('hook', 's-1')).toMatchObject({ reason: 'ttl-expired', broken: true });
     expect(await run('tool', 's-1')).toBe(true);
   });
@@ -76,7 +76,7 @@ test('without a session id recovery is by the ttl alone, without an error', asyn
       expect(await run('hook', session)).toMatchObject({
         ...{ reason: 'no-session', released: false, broken: false, rejected: [] },
       });
-      await writeFile(file, sessionFileOf(fieldsOfAge(60_000)));
+      await writeFile(file, sessionFileOf(fieldsOfAge(2 * hour)));
       expect(await run('hook', session)).toMatchObject({ reason: 'ttl-expired', broken: true });
     }
   });
@@ -147,7 +147,7 @@ describe('a session whose id is up to no good', () => {
       const kept = (await run('hook', '../../etc/passwd')) as { rejected: string[] };
       expect(kept).toMatchObject({ reason: 'no-session', released: false, broken: false });
       expect(new Set(kept.rejected)).toEqual(new Set(['session_id']));
-      await writeFile(file, sessionFileOf(fieldsOfAge(60_000, stored)));
+      await writeFile(file, sessionFileOf(fieldsOfAge(2 * hour, stored)));
       expect(await run('hook', '../../etc/passwd')).toMatchObject({
         ...{ reason: 'ttl-expired', released: false, broken: true },
       });
