@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "binding.h"
+#include "lock_directory_binding.h"
 #include "platform.h"
 #include "replace_binding.h"
 
@@ -28,6 +29,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   napi_add_env_cleanup_hook(env, CloseData, data.get());
   Napi::Object functions = Napi::Object::New(env);
   holdfast::ExportLockFunctions(functions, data.get());
+  holdfast::ExportLockDirectoryFunctions(functions, data.get());
   holdfast::ExportReplaceFunctions(functions, data.get());
   env.GetInstanceData<Instances>()->all.push_back(std::move(data));
   return functions;
