@@ -46,12 +46,13 @@ export function whyNoCrossCompiler() {
  * `program`, if it is given, is built of the same objects and of its own `sources`, one of which has a main(), as the file
  * `program.output`. With `fresh` nothing is taken over that was compiled of them before.
  */
-export async function crossCompile({ system, triple }, { output, program, fresh = false }) {
+export async function crossCompile({ kind, system, triple }, { output, program, fresh = false }) {
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(path.join(cacheDirectory, 'objects-'));
   try {
     const { compile, link } = compilerFor(triple, fresh ? directory : sharedCache);
     const { sources, flags, libraries } = nativeTarget(system);
+    if (kind === 'linux-glibc') sources.push(path.join('native', 'linux', 'glibc_stat.cc'));
     const nodeApi = system === 'win' ? writeNodeApiImports(directory) : writeNodeApiStub(directory);
     const toObject = async (source, index) => {
       const object = path.join(directory, `${index}.o`);

@@ -22,6 +22,7 @@ import path from 'node:path';
 import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
+import { hostLibc } from './installed-copy.js';
 import { projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -153,6 +154,12 @@ const probes = {
 
   /** npm can be started without a shell. */
   npm: () => whyNot('npm', ['--version']),
+
+  /** node-gyp finds what it needs: of that, a compiler and make are likely to be missing. */
+  compiler: () => whyNot('c++', ['--version']) ?? whyNot('make', ['--version']),
+
+  /** There are programs for more than one C library, and each names its own. */
+  severalLibcs: () => (hostLibc() === null ? 'programs name no C library' : null),
 
   /** Node still runs when its program is copied elsewhere under another name. */
   renamedNode: () => inTemporaryDirectory((directory) => whyNot(copyNode(directory), ['-e', ''])),

@@ -81,11 +81,14 @@ const steps = {
 /** Tries, waits, and keeps the lock. */
 async function beChild(target) {
   const say = (word) => process.stdout.write(`${word}\n`);
-  if (tryLockSync(target) !== null) return say('granted');
-  say('busy');
-  const pending = lock(target);
-  say('waiting');
-  await pending;
+  // Kept, or it would be said that it was dropped.
+  beChild.held = tryLockSync(target);
+  if (beChild.held === null) {
+    say('busy');
+    const pending = lock(target);
+    say('waiting');
+    beChild.held = await pending;
+  }
   say('granted');
 }
 
