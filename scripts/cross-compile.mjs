@@ -1,6 +1,7 @@
 // Compiles and links the addon for all systems, most of which this machine does not run. The compiler is zig's clang, which brings the
 // headers and C libraries of every system along, so that nothing has to be installed.
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
@@ -15,7 +16,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { cacheDirectory, fetchPackage } from './downloads.mjs';
+import { cached, cacheDirectory, fetchPackage } from './downloads.mjs';
 import { nativeTarget, projectDirectory } from './native-target.mjs';
 
 // 70 MB, and made for one platform.
@@ -53,14 +54,18 @@ export async function crossCompile({ kind, system, triple }, { output, program, 
     const { compile, link } = compilerFor(triple, fresh ? directory : sharedCache);
     const { sources, flags, libraries } = nativeTarget(system);
     if (kind === 'linux-glibc') sources.push(path.join('native', 'linux', 'glibc_stat.cc'));
-    const nodeApi = system === 'win' ? writeNodeApiImports(directory) : writeNodeApiStub(directory);
+    const nodeApi = nodeApiSources();
     const toObject = async (source, index) => {
       const object = path.join(directory, `${index}.o`);
-      const options = [...compileFlags, ...flags, ...warnings, `-I${directory}`];
+      const options = [...compileFlags, ...flags, ...warnings, `-I${nodeApi}`];
       await compile(...options, '-c', source, '-o', object);
       return object;
     };
-    const all = [...sources, nodeApi, ...(program?.sources ?? [])];
+    const standIn =
+      system === 'win'
+        ? path.join('native', 'win', 'node_api_imports.cc')
+        : path.join(nodeApi, 'node_api_stub.cc');
+    const all = [...sources, standIn, ...(program?.sources ?? [])];
     const objects = await inParallel(all, toObject);
 
     // In that directory: zig leaves an import library beside what it links for Windows.
@@ -136,26 +141,27 @@ function compilerFor(triple, localCache) {
     cwd: projectDirectory,
     env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: sharedCache, ZIG_LOCAL_CACHE_DIR: localCache },
   };
-  const run = async (args) => {
-    const command = ['c++', '-target', triple, ...args];
+  const run = async (compiler, args) => {
+    const command = [compiler, '-target', triple, ...args];
     return promisify(execFile)(zig, command, options).catch((error) => {
       throw new Error(error.stderr || error.message);
     });
   };
   return {
     async compile(...args) {
-      const { stderr } = await run(args);
+      const { stderr } = await run('c++', args);
       if (stderr !== '') throw new Error(stderr);
     },
     // The first time it also compiles the target's C library, and warns of what it sees there.
-    link: async (...args) => run(args),
+    link: async (...args) => run('c++', args),
+    run,
   };
 }
 
 /** Makes a library of one C source, for the tests. */
 export async function compileLibrary(triple, source, output) {
-  const { link } = compilerFor(triple, sharedCache);
-  await link('-O2', '-fPIC', '-x', 'c', source, '-x', 'none', '-shared', '-s', '-o', output);
+  const { run } = compilerFor(triple, sharedCache);
+  await run('cc', ['-O2', '-fPIC', '-shared', '-s', source, '-o', output]);
 }
 
 /** Removes the time of the build, which no option of the linker leaves out: IMAGE_FILE_HEADER.TimeDateStamp. */
@@ -167,19 +173,21 @@ function clearTimestamp(file) {
   writeFileSync(file, image);
 }
 
-/** Windows has every import of a library in some other file: these are found when it is loaded. Returns the source. */
-function writeNodeApiImports(directory) {
-  const list = nodeApiFunctions().map((name) => `HOLDFAST_IMPORT(${name})\n`);
-  writeFileSync(path.join(directory, 'node_api_functions.inc'), list.join(''));
-  return path.join('native', 'win', 'node_api_imports.cc');
-}
-
-/** Elsewhere the host's functions are found without more ado; these stand for them in a build that is never run. */
-function writeNodeApiStub(directory) {
-  const source = path.join(directory, 'node_api_stub.cc');
-  const definitions = nodeApiFunctions().map((name) => `void ${name}(void) {}\n`);
-  writeFileSync(source, `extern "C" {\n${definitions.join('')}}\n`);
-  return source;
+/**
+ * A directory with what is written for the compiler about the functions of Node-API. Its name says what is in it: zig keeps
+ * what it compiled by its arguments.
+ */
+function nodeApiSources() {
+  const functions = nodeApiFunctions();
+  const hash = createHash('sha256').update(functions.join()).digest('hex').slice(0, 16);
+  return cached(`node-api-${hash}`, (directory) => {
+    // Windows has every import of a library in some other file: these are found when it is loaded.
+    const imports = functions.map((name) => `HOLDFAST_IMPORT(${name})\n`);
+    writeFileSync(path.join(directory, 'node_api_functions.inc'), imports.join(''));
+    // Elsewhere the host's functions are found without more ado; these stand for them where all must be defined.
+    const stubs = functions.map((name) => `void ${name}(void) {}\n`);
+    writeFileSync(path.join(directory, 'node_api_stub.cc'), `extern "C" {\n${stubs.join('')}}\n`);
+  });
 }
 
 /** Hides all symbols but those by which a host finds the addon. Returns the linker's script. */

@@ -51,19 +51,21 @@ async function build(target, directory, fresh) {
   return [target.file, hashOf(image)];
 }
 
-/** What differs from the committed check sums, in words. */
-function differences(sums, built) {
-  const found = [];
-  for (const [file, hash] of built) {
-    if (sums.get(file) !== hash) found.push(`${file}: built ${hash}, committed ${sums.get(file)}`);
+/** Whether the committed check sums say the same of these files; prints what they say else. */
+function agree(sums, hashes) {
+  const different = [...hashes].filter(([file, hash]) => sums.get(file) !== hash);
+  for (const [file, hash] of different) {
+    console.error(`DIFFERENT: ${file} is ${hash}, and in SHA256SUMS ${sums.get(file) ?? 'absent'}`);
   }
-  for (const [file, hash] of sums) {
-    const image = path.join(prebuildsDirectory, file);
-    if (existsSync(image) && hashOf(readFileSync(image)) !== hash) {
-      found.push(`prebuilds/${file}: not what SHA256SUMS says`);
-    }
-  }
-  return found;
+  return different.length === 0;
+}
+
+/** The hashes of what lies in prebuilds/. */
+function hashesInPlace() {
+  const files = targets.map(({ file }) => file);
+  return files
+    .filter((file) => existsSync(path.join(prebuildsDirectory, file)))
+    .map((file) => [file, hashOf(readFileSync(path.join(prebuildsDirectory, file)))]);
 }
 
 async function main() {
@@ -74,6 +76,10 @@ async function main() {
   const given = process.argv.slice(2);
   const verify = given.includes('--verify');
   const names = given.filter((argument) => argument !== '--verify');
+  if (verify && !agree(readSums(), hashesInPlace())) {
+    process.exitCode = 1;
+    return;
+  }
   const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-prebuild-'));
   try {
     const built = new Map();
@@ -81,9 +87,7 @@ async function main() {
       built.set(...(await build(target, directory, verify)));
     }
     if (verify) {
-      const found = differences(readSums(), built);
-      if (found.length > 0) {
-        console.error(found.map((difference) => `DIFFERENT: ${difference}`).join('\n'));
+      if (!agree(readSums(), built)) {
         process.exitCode = 1;
         return;
       }
@@ -94,8 +98,8 @@ async function main() {
       copyFileSync(path.join(directory, file), path.join(prebuildsDirectory, file));
     }
     if (!verify && names.length === 0) {
-      const lines = [...built].map(([file, hash]) => `${hash}  ${file}\n`);
-      writeFileSync(sumsFile, lines.toSorted().join(''));
+      const lines = [...built.entries()].toSorted().map(([file, hash]) => `${hash}  ${file}\n`);
+      writeFileSync(sumsFile, lines.join(''));
     }
     placeBuildDescription();
   } finally {

@@ -158,6 +158,12 @@ const probes = {
   /** node-gyp finds what it needs: of that, a compiler and make are likely to be missing. */
   compiler: () => whyNot('c++', ['--version']) ?? whyNot('make', ['--version']),
 
+  /** scripts/cross-compile.mjs runs here. */
+  crossCompiler: () =>
+    process.platform === 'linux' && process.arch === 'x64'
+      ? null
+      : 'the cross-compiler is a program for Linux on x64',
+
   /** There are programs for more than one C library, and each names its own. */
   severalLibcs: () => (hostLibc() === null ? 'programs name no C library' : null),
 
