@@ -145,7 +145,7 @@ test('the loader finds the packed binary', async ({ installed }) => {
   );
 });
 
-installedTest.runIf(has('npm') && has('compiler'))(
+installedTest.runIf(has('npm') && has('nativeBuild'))(
   'it compiles the addon where there is no binary',
   async ({ installed }) => {
     await withTemporaryDirectory(async (directory) => {

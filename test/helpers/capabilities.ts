@@ -155,8 +155,8 @@ const probes = {
   /** npm can be started without a shell. */
   npm: () => whyNot('npm', ['--version']),
 
-  /** node-gyp finds what it needs: of that, a compiler and make are likely to be missing. */
-  compiler: () => whyNot('c++', ['--version']) ?? whyNot('make', ['--version']),
+  /** node-gyp finds what it needs; of that, a compiler and make are likely to be missing. */
+  nativeBuild: () => whyNot('c++', ['--version']) ?? whyNot('make', ['--version']),
 
   /** scripts/cross-compile.mjs runs here. */
   crossCompiler: () =>
