@@ -37,6 +37,10 @@ import { setUpWine, windowsPath } from './wine.mjs';
 const suiteOnArm64 = '24';
 const suiteOnWindows = '20';
 
+// This process has its turn in Wine once, until it ends.
+let wine;
+const sharedWine = () => (wine ??= setUpWine());
+
 /**
  * Where the package is tried. `target` names the binary that is to be loaded. `setUp` resolves to the program to start,
  * what comes before its arguments, and the platform of the native parts of vitest, where those are not this machine's.
@@ -79,7 +83,7 @@ const hosts = [
     suite: major === suiteOnWindows,
     setUp: async () => ({
       program: fetchNode('win-x64', major),
-      wine: await setUpWine(),
+      wine: await sharedWine(),
       vitestPlatform: 'win32-x64-msvc',
     }),
   })),
