@@ -53,6 +53,7 @@
         ['OS=="linux" or OS=="mac"', {
           'sources': [
             'native/posix/temporary_file.cc',
+            'native/posix/condition.cc',
             'native/posix/contents.cc',
             'native/posix/directory.cc',
             'native/posix/lock_file.cc',
@@ -64,6 +65,7 @@
         ['OS=="linux"', {
           'sources': [
             'native/linux/temporary_file.cc',
+            'native/linux/condition.cc',
             'native/linux/directory.cc',
             'native/linux/file_system.cc',
             'native/linux/kernel_holders.cc',
@@ -75,6 +77,7 @@
         ['OS=="mac"', {
           'sources': [
             'native/mac/temporary_file.cc',
+            'native/mac/condition.cc',
             'native/mac/directory.cc',
             'native/mac/file_system.cc',
             'native/mac/kernel_holders.cc',
@@ -86,6 +89,7 @@
         ['OS=="win"', {
           'sources': [
             'native/win/calls.cc',
+            'native/win/condition.cc',
             'native/win/contents.cc',
             'native/win/directory.cc',
             'native/win/error.cc',

@@ -18,7 +18,7 @@ export default defineConfig({
     // What packs and installs takes long, and seldom breaks: .ci/run has it, or CI=true.
     exclude: [
       ...['test/fixtures/**', '**/node_modules/**'],
-      ...(process.env.CI ? [] : ['test/package.test.ts']),
+      ...(process.env.CI ? [] : ['test/package.test.ts', 'test/bundlers.test.ts']),
     ],
     // Native code runs in processes of its own: a crash is one failed file, and file descriptors are not shared.
     pool: 'forks',

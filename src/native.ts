@@ -1,7 +1,7 @@
-/** Finds and loads the addon; the only file that knows it exists. */
+/** The addon, typed: the only file that uses it. load-addon.ts finds and loads it. */
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import load from 'node-gyp-build';
+
+import { loadAddon } from './load-addon.js';
 
 /** What one native step came to; the same numbers as `Outcome` in native/environment.h. */
 export const Outcome = {
@@ -293,7 +293,7 @@ interface NativeAddon {
 
 export const result = new Float64Array(5);
 
-const addon = load(join(__dirname, '..')) as NativeAddon;
+const addon = loadAddon() as NativeAddon;
 
 export const native = addon.open(result, hostname(), (id, outcome) => {
   const callback = deliveries.get(id);

@@ -1,5 +1,10 @@
 declare module 'node-gyp-build' {
-  /** Loads the addon of the package in `root`: its own build, else the prebuilt one for this host. */
-  function load(root: string): unknown;
-  export = load;
+  const nodeGypBuild: {
+    /**
+     * The file of the addon for this host: what was built in the package `root`, else what was prebuilt for it. Also
+     * looks elsewhere. Throws where it finds nothing.
+     */
+    resolve(root: string): string;
+  };
+  export = nodeGypBuild;
 }

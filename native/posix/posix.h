@@ -2,6 +2,8 @@
 #ifndef HOLDFAST_POSIX_POSIX_H_
 #define HOLDFAST_POSIX_POSIX_H_
 
+#include <pthread.h>
+
 #include <cerrno>
 #include <string>
 
@@ -59,6 +61,10 @@ Error SetModeOfPath(int directory, uint32_t mode);
 // fsync() or what the system has in its place.
 int FlushFile(int file, Durability durability);
 int PreallocateFile(int file, uint64_t size);
+// A condition for WaitRelatively(), which goes by a clock that nobody sets.
+void InitializeCondition(pthread_cond_t* condition);
+void WaitRelatively(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                    std::chrono::nanoseconds timeout);
 // Renames unless `to` exists; 0, or -1 with errno (EINVAL, ENOSYS or ENOTSUP: this file system cannot).
 int RenameWithoutReplacing(int directory, const char* from, const char* to);
 

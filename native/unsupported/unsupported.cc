@@ -1,5 +1,6 @@
 // The smallest port: it compiles everywhere and says so at every door. A new system starts from a copy of it.
 #include <cerrno>
+#include <condition_variable>
 
 #include "../platform.h"
 
@@ -98,6 +99,18 @@ std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass, L
 Error Thread::Start(std::function<void()>) { return Unsupported(); }
 void Thread::Join() {}
 void Thread::Abandon() {}
+
+// Not by the wall clock, in a real port: see platform.h.
+struct Condition::Native {
+  std::condition_variable condition;
+};
+Condition::Condition() : native_(std::make_unique<Native>()) {}
+Condition::~Condition() = default;
+void Condition::notify_all() { native_->condition.notify_all(); }
+void Condition::WaitOnce(std::unique_lock<std::mutex>& lock) { native_->condition.wait(lock); }
+void Condition::WaitOnce(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds timeout) {
+  native_->condition.wait_for(lock, timeout);
+}
 
 int64_t ProcessId() { return 0; }
 std::string ProcessStartToken() { return {}; }

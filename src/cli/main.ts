@@ -3,16 +3,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { UsageError } from './command.js';
-import { demo } from './demo.js';
+import type { Command } from './command.js';
 import { renderOverview } from './help.js';
-import { replace } from './replace.js';
-import { journal } from './journal.js';
+import { rebuild } from './rebuild.js';
 import { report } from './report.js';
-import { run } from './run.js';
-import { session } from './session.js';
-import { who } from './who.js';
-
-const commands = [run, who, replace, session, journal, demo];
 
 void main(process.argv.slice(2)).then((code) => {
   // Not process.exit(): output that is still on its way to a pipe would be cut off.
@@ -25,18 +19,31 @@ async function main(argv: readonly string[]): Promise<number> {
     if (error.code !== 'EPIPE') throw error;
   });
   const [name, ...rest] = argv;
-  const command = commands.find((candidate) => candidate.name === name);
-  const program = command ? `holdfast ${command.name}` : 'holdfast';
+  let program = 'holdfast';
   try {
-    return await (command ? command.execute(rest) : withoutCommand(name));
+    const command = await findCommand(name);
+    if (command === undefined) return await withoutCommand(name);
+    program = `holdfast ${command.name}`;
+    return await command.execute(rest);
   } catch (error) {
     return report(program, error);
   }
 }
 
-function withoutCommand(argument: string | undefined): number {
+async function findCommand(name: string | undefined): Promise<Command | undefined> {
+  // It is called for when there is no addon, and the others need one as soon as they are loaded.
+  if (name === rebuild.name) return rebuild;
+  if (name === undefined || name.startsWith('-')) return undefined;
+  return (await allCommands()).find((command) => command.name === name);
+}
+
+async function allCommands(): Promise<readonly Command[]> {
+  return (await import('./commands.js')).commands;
+}
+
+async function withoutCommand(argument: string | undefined): Promise<number> {
   if (argument === '--help' || argument === '-h') {
-    process.stdout.write(renderOverview(commands));
+    process.stdout.write(renderOverview(await allCommands()));
     return 0;
   }
   if (argument === '--version') {

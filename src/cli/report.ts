@@ -1,4 +1,4 @@
-import { HoldfastError } from '../index.js';
+import { HoldfastError } from '../errors.js';
 import type { ReplaceFailure } from '../index.js';
 import { UsageError } from './command.js';
 import { exitCodes } from './exit-codes.js';

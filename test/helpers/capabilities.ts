@@ -26,6 +26,7 @@ import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { fakedClock, fakedClockLibrary } from './faked-clock.js';
+import { hostLibc } from './installed-copy.js';
 import { expressExample, projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -203,6 +204,18 @@ const probes = {
 
   /** npm can be started without a shell. */
   npm: () => whyNot('npm', ['--version']),
+
+  /** node-gyp finds what it needs; of that, a compiler and make are likely to be missing. */
+  nativeBuild: () => whyNot('c++', ['--version']) ?? whyNot('make', ['--version']),
+
+  /** scripts/cross-compile.mjs runs here. */
+  crossCompiler: () =>
+    process.platform === 'linux' && process.arch === 'x64'
+      ? null
+      : 'the cross-compiler is a program for Linux on x64',
+
+  /** There are programs for more than one C library, and each names its own. */
+  severalLibcs: () => (hostLibc() === null ? 'programs name no C library' : null),
 
   /** Node still runs when its program is copied elsewhere under another name. */
   renamedNode: () => inTemporaryDirectory((directory) => whyNot(copyNode(directory), ['-e', ''])),

@@ -1,0 +1,94 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { isAbsolute, join, relative, sep } from 'node:path';
+import nodeGypBuild from 'node-gyp-build';
+
+import { HoldfastError } from './errors.js';
+import { hostLibc } from './host-libc.js';
+
+/** This package, as long as nobody has moved this file out of it. */
+export const packageDirectory = join(__dirname, '..');
+
+/**
+ * Loads the addon: what was built in this package, a clone or by `holdfast rebuild`, else the binary in it for this host.
+ *
+ * Nothing from outside of the package is ever loaded. Throws ENOTSUP, with the first error of the system as `cause`, if
+ * there is none that this host can load; the message is one line and says what was tried and what to do.
+ */
+export function loadAddon(root: string = packageDirectory): unknown {
+  const file = addonFile(root);
+  try {
+    // Node's own function, which no bundler has replaced.
+    return createRequire(join(root, 'package.json'))(file);
+  } catch (cause) {
+    const because = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0] ?? '';
+    throw failure(`${relative(root, file)} cannot be loaded: ${because}. ${rebuild}`, cause);
+  }
+}
+
+const rebuild =
+  `'npx holdfast rebuild' compiles it for this machine, ` +
+  'with what node-gyp needs: python3, make and a C++17 compiler';
+
+const bundled =
+  'this file is no longer in its package: a bundler has copied it. Leave holdfast out of the bundle (external), ' +
+  'and install it beside';
+
+/** Without it the directory above could be anybody's, and a library in it as well. */
+function isThisPackage(root: string): boolean {
+  try {
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      name?: unknown;
+    };
+    return manifest.name === 'holdfast';
+  } catch {
+    return false;
+  }
+}
+
+/** The file that `loadAddon` loads, which may not be there. Throws ENOTSUP where it knows of none. */
+export function addonFile(root: string = packageDirectory): string {
+  if (!isThisPackage(root)) throw failure(bundled);
+  let found: string;
+  try {
+    found = nodeGypBuild.resolve(root);
+  } catch (cause) {
+    const places = `build/Release and prebuilds/${process.platform}-${process.arch}`;
+    throw failure(`there is none in ${places} of ${root}. ${rebuild}`, cause);
+  }
+  // It obeys HOLDFAST_PREBUILD, and looks beside the program as well: anybody could have put a library there.
+  const inside = relative(root, found);
+  if (inside.startsWith('..') || isAbsolute(inside)) {
+    throw failure(`${found} is outside of the package ${root}, and is not loaded. ${rebuild}`);
+  }
+  return unpacked(ofHostLibc(found));
+}
+
+/** It goes by the distribution, and by LIBC. Not every system with musl is the one that it knows. */
+function ofHostLibc(file: string): string {
+  const libc = hostLibc();
+  return libc === null ? file : file.replace(/\.(?:glibc|musl)\.node$/, `.${libc}.node`);
+}
+
+/**
+ * In Electron a package may lie in an archive, whose files only Electron's own functions see. The system's loader needs
+ * a real one: packagers put libraries beside the archive.
+ */
+function unpacked(file: string): string {
+  const real = file.replace(`.asar${sep}`, `.asar.unpacked${sep}`);
+  return existsSync(real) ? real : file;
+}
+
+function failure(why: string, cause?: unknown): HoldfastError {
+  const { napi, node } = process.versions;
+  const libc = hostLibc();
+  const host = [
+    `${process.platform}-${process.arch}`,
+    ...(libc === null ? [] : [libc]),
+    `Node-API ${napi ?? 'unknown'}`,
+    `Node ${node}`,
+  ].join(', ');
+  return new HoldfastError('ENOTSUP', `holdfast has no addon for this program (${host}): ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
