@@ -319,10 +319,10 @@ std::string VersionText(const FileVersion& version) {
 FileVersion VersionOfText(const std::string& text) {
   FileVersion version;
   FileIdentity& identity = version.identity;
-  const int fields = sscanf(
-      text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64,
-      &identity.device, &identity.inode_high, &identity.inode, &version.size, &version.changed,
-      &version.modified);
+  const int fields =
+      sscanf(text.c_str(), "%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64 ":%" SCNu64,
+             &identity.device, &identity.inode_high, &identity.inode, &version.size,
+             &version.changed, &version.modified);
   return fields == 6 ? version : FileVersion{};
 }
 

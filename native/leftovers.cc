@@ -57,7 +57,7 @@ enum class Holder : uint8_t {
   kNobody,    // the lock is ours now
   kSomebody,  // or the name has just gone to another file
   kUnknown,
-  kLockless,   // nobody can tell here, ever
+  kLockless,  // nobody can tell here, ever
   kNotForUs,  // the mode, the umask's work perhaps, keeps the lock from us
 };
 

@@ -132,7 +132,8 @@ struct FileVersion {
   FileIdentity identity;
   uint64_t size = 0;
   uint64_t changed = 0;
-  uint64_t modified = 0;  // StampVersion() makes it tell files apart that were made in one tick of the system's clock
+  uint64_t modified =
+      0;  // StampVersion() makes it tell files apart that were made in one tick of the system's clock
 
   bool operator==(const FileVersion& other) const {
     return identity == other.identity && size == other.size && changed == other.changed &&

@@ -26,9 +26,7 @@ class PoolWorker : public Napi::AsyncWorker {
 
  private:
   PoolWorker(Napi::Env env, Job job, Napi::Value bytes)
-      : Napi::AsyncWorker(env),
-        job_(std::move(job)),
-        deferred_(Napi::Promise::Deferred::New(env)) {
+      : Napi::AsyncWorker(env), job_(std::move(job)), deferred_(Napi::Promise::Deferred::New(env)) {
     if (!bytes.IsEmpty() && bytes.IsObject()) {
       bytes_ = Napi::Persistent(bytes.As<Napi::Object>());
     }

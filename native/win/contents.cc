@@ -76,8 +76,8 @@ Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written
     Overlapped overlapped(kEndOfFile);
     const auto piece = static_cast<DWORD>(std::min(size - *written, kMaxPiece));
     DWORD count = 0;
-    const BOOL result =
-        system_calls.write_file(HandleOf(file), buffer + *written, piece, nullptr, overlapped.get());
+    const BOOL result = system_calls.write_file(HandleOf(file), buffer + *written, piece, nullptr,
+                                                overlapped.get());
     const DWORD code = overlapped.Finish(HandleOf(file), result, &count);
     if (code != ERROR_SUCCESS) return FromWin32(code, "write");
     if (count == 0) return Error::FromSystem(EIO, "write");
