@@ -221,14 +221,14 @@ describe('a channel without subscribers', () => {
       expect(calls).toBe(0);
 
       const look = nanoseconds(100_000, () => channels.lock.hasSubscribers);
-      const whole = nanoseconds(2000, () => {
+      const whole = nanoseconds(100, () => {
         lockSync(target).releaseSync();
       });
       const events: unknown[] = [];
       const listener = (event: unknown): number => events.push(event);
       subscribe('holdfast:released', listener);
       subscribe('tracing:holdfast:lock:end', listener);
-      const told = nanoseconds(2000, () => {
+      const told = nanoseconds(100, () => {
         lockSync(target).releaseSync();
       });
       unsubscribe('holdfast:released', listener);
