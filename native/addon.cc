@@ -6,6 +6,7 @@
 #include "addon_data.h"
 #include "binding.h"
 #include "file_range_binding.h"
+#include "lock_directory_binding.h"
 #include "platform.h"
 #include "replace_binding.h"
 
@@ -29,6 +30,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   napi_add_env_cleanup_hook(env, CloseData, data.get());
   Napi::Object functions = Napi::Object::New(env);
   holdfast::ExportLockFunctions(functions, data.get());
+  holdfast::ExportLockDirectoryFunctions(functions, data.get());
   holdfast::ExportReplaceFunctions(functions, data.get());
   holdfast::ExportFileRangeFunctions(functions, data.get());
   env.GetInstanceData<Instances>()->all.push_back(std::move(data));

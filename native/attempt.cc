@@ -19,6 +19,7 @@ Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous, Cloc
   attempt.held.token = claim.token;
   attempt.held.ttl = claim.ttl;
   attempt.held.epoch = claim.epoch;
+  attempt.held.recorded_directory = claim.directory;
   attempt.held.previous = std::move(previous);
   attempt.held.taken_over = taken_over;
   attempt.held.entered = since;

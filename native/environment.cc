@@ -63,7 +63,10 @@ class Environment::Job : public Work {
 };
 
 Environment::Environment(const std::string& host, Post post)
-    : post_(std::move(post)), file_systems_(std::make_shared<FileSystems>()), waiter_(&threads_) {
+    : post_(std::move(post)),
+      file_systems_(std::make_shared<FileSystems>()),
+      waiter_(&threads_),
+      heartbeat_(&threads_, post_) {
   self_.pid = ProcessId();
   self_.host = PrintableAscii(host.empty() ? "unknown" : host, kMaxHostLength);
   self_.start_token = ProcessStartToken();
@@ -306,12 +309,14 @@ Outcome Environment::Conclude(Error error) {
 
 std::shared_ptr<HeldLock> Environment::TakeHeld(Id id) {
   auto held = held_.extract(id);
-  return held.empty() ? nullptr : std::move(held.mapped());
+  if (held.empty()) return nullptr;
+  if (held.mapped()->directory != nullptr) heartbeat_.Remove(id, *held.mapped());
+  return std::move(held.mapped());
 }
 
 Outcome Environment::Release(Id id) {
   const std::shared_ptr<HeldLock> held = TakeHeld(id);
-  return held == nullptr ? Outcome::kGranted : Conclude(Leave(*held));
+  return held == nullptr ? Outcome::kGranted : Conclude(LeaveWhole(held.get()));
 }
 
 Outcome Environment::ReleaseToHeirs(Id id) {
@@ -323,7 +328,7 @@ Environment::Id Environment::StartRelease(Id id, bool untold) {
   return StartJob([held = TakeHeld(id), untold](const Patience&) {
     Error error;
     if (held != nullptr) {
-      error = untold ? GiveBackUntold(*held) : Leave(*held);
+      error = untold ? GiveBackUntold(*held) : LeaveWhole(held.get());
     }
     return error.ok() ? Attempt::Of(Outcome::kGranted) : Attempt::Failure(std::move(error));
   });
@@ -376,6 +381,51 @@ const HeldLock* Environment::FindHeld(Id id) const {
   return held == held_.end() ? nullptr : held->second.get();
 }
 
+namespace {
+
+Attempt ClaimAttempt(HeldLock* held, const DirectoryRules& rules) {
+  bool busy = false;
+  Error error = ClaimDirectory(rules, held, &busy);
+  if (!error.ok()) return Attempt::Failure(std::move(error));
+  return Attempt::Of(busy ? Outcome::kBusy : Outcome::kGranted);
+}
+
+Attempt CheckAttempt(const LockRequest& request, const DirectoryRules& rules) {
+  bool locked = false;
+  Error error = CheckDirectory(request, rules, &locked);
+  if (!error.ok()) return Attempt::Failure(std::move(error));
+  return Attempt::Of(locked ? Outcome::kBusy : Outcome::kGranted);
+}
+
+}  // namespace
+
+Outcome Environment::Claim(Id id, const DirectoryRules& rules) {
+  const auto held = held_.find(id);
+  if (held == held_.end()) return Outcome::kStale;
+  return Accept(ClaimAttempt(held->second.get(), rules), false);
+}
+
+Environment::Id Environment::StartClaim(Id id, const DirectoryRules& rules) {
+  const auto held = held_.find(id);
+  return StartJob([lock = held == held_.end() ? nullptr : held->second, rules] {
+    return lock == nullptr ? Attempt::Of(Outcome::kStale) : ClaimAttempt(lock.get(), rules);
+  });
+}
+
+Outcome Environment::StartHeartbeat(Id id, std::chrono::milliseconds interval) {
+  const auto held = held_.find(id);
+  if (held == held_.end() || held->second->directory == nullptr) return Outcome::kStale;
+  return Conclude(heartbeat_.Add(id, held->second, interval));
+}
+
+Outcome Environment::Check(const LockRequest& request, const DirectoryRules& rules) {
+  return Accept(CheckAttempt(request, rules), false);
+}
+
+Environment::Id Environment::StartCheck(const LockRequest& request, const DirectoryRules& rules) {
+  return StartJob([request, rules] { return CheckAttempt(request, rules); });
+}
+
 void Environment::SetQueued(const std::string& key, bool queued) {
   if (queued) {
     queued_.insert(key);
@@ -389,6 +439,12 @@ bool Environment::Deliver(Id id, Outcome* outcome) {
     const std::shared_ptr<Job> done = std::move(job->second);
     jobs_.erase(job);
     *outcome = Accept(done->TakeAttempt(), done->keep_file());
+    return true;
+  }
+  if (const HeldLock* held = FindHeld(id); held != nullptr && held->directory != nullptr) {
+    if (!held->directory->lost()) return false;
+    Error loss = held->directory->loss();
+    *outcome = loss.ok() ? Outcome::kStale : Fail(std::move(loss));
     return true;
   }
   if (waits_.count(id) == 0) return false;
@@ -411,7 +467,7 @@ void Environment::Close() {
   cancelled_.clear();
   kept_.clear();
   granted_.clear();
-  for (auto& entry : held_) static_cast<void>(Leave(*entry.second));
+  for (auto& entry : held_) static_cast<void>(LeaveWhole(entry.second.get()));
   held_.clear();
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attempt.h"
+#include "heartbeat.h"
 #include "waiter.h"
 #include "worker_threads.h"
 
@@ -82,6 +83,15 @@ class Environment {
   // For a commit in another thread, which keeps the lock file open whatever becomes of the lock.
   std::shared_ptr<const HeldLock> ShareHeld(Id id) const;
 
+  // Claims the directory that goes with a held lock (lock_directory.h): kGranted, kBusy or kFailed.
+  Outcome Claim(Id id, const DirectoryRules& rules);
+  Id StartClaim(Id id, const DirectoryRules& rules);
+  // Keeps a claimed directory fresh. Deliver(id) tells when it is lost: kStale when somebody else has it, else kFailed.
+  Outcome StartHeartbeat(Id id, std::chrono::milliseconds interval);
+  // kBusy: a process of either kind would find the lock taken; else kGranted.
+  Outcome Check(const LockRequest& request, const DirectoryRules& rules);
+  Id StartCheck(const LockRequest& request, const DirectoryRules& rules);
+
   // While callers wait for a key, Acquire() says kQueued to others.
   void SetQueued(const std::string& key, bool queued);
 
@@ -123,6 +133,7 @@ class Environment {
   std::shared_ptr<FileSystems> file_systems_;
   WorkerThreads threads_;
   Waiter waiter_;
+  Heartbeat heartbeat_;
   Id last_id_ = 0;
   bool closed_ = false;
 

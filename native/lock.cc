@@ -120,6 +120,7 @@ Error ClearRecord(const HeldLock& lock) {
   cleared.token = lock.token;
   cleared.ttl = lock.ttl;
   cleared.epoch = lock.epoch;
+  cleared.directory = lock.recorded_directory;
   return WriteAsHolder(lock, cleared);
 }
 
@@ -169,6 +170,7 @@ Error OpenChecked(const LockRequest& request, LockLocation* location, LockFile* 
 void Succeed(const DecodedRecord& previous, Record* claim) {
   claim->token = NextToken(previous);
   claim->epoch = previous.record.epoch;
+  claim->directory = previous.record.directory;
   claim->acquired_at = NowInMilliseconds();
 }
 
@@ -237,6 +239,17 @@ Error IsStillOurs(const HeldLock& lock, bool* ours) {
   error = ReadHolder(lock.file.file.get(), &record);
   *ours = record.record.token == lock.token;
   return WithPath(error, lock.file.location.path);
+}
+
+Error RecordDirectory(HeldLock* lock, const std::string& directory) {
+  if (lock->recorded_directory == directory) return {};
+  const NativeHandle file = lock->file.file.get();
+  DecodedRecord current;
+  Error error = ReadRecord(file, kRecordSize, &current);
+  current.record.directory = directory;
+  if (error.ok()) error = WriteRecord(file, current.record);
+  if (error.ok()) lock->recorded_directory = directory;
+  return WithPath(error, lock->file.location.path);
 }
 
 Error ShowLife(const HeldLock& lock, bool* ours) {

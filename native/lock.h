@@ -20,6 +20,8 @@ namespace holdfast {
 // What tells one lock file from another before it is opened, and while it is removed and made again.
 std::string KeyOf(const LockLocation& location);
 
+class LockDirectory;
+
 // A lock that is ours.
 struct HeldLock {
   LockFile file;
@@ -27,6 +29,10 @@ struct HeldLock {
   uint64_t token = 0;
   uint64_t ttl = 0;
   uint64_t epoch = 0;
+  std::string recorded_directory;
+  // Whether the lock file goes when the lock does, and the directory that goes with it: see lock_directory.h.
+  bool leaves_nothing = false;
+  std::shared_ptr<LockDirectory> directory;
   // The record as it was found. It names a holder only if that one ended without release and nobody was told yet, or if
   // the lock was taken over from it.
   DecodedRecord previous;
@@ -73,6 +79,9 @@ Error GiveBackUntold(const HeldLock& lock);
 
 // Clears the record without unlocking: a process that inherited the descriptor holds the lock on when the file is closed.
 Error LeaveToHeirs(const HeldLock& lock);
+
+// Writes into the record which directory belongs to the lock. It stays there when the lock is given back.
+Error RecordDirectory(HeldLock* lock, const std::string& directory);
 
 // Whether the lock is still ours: nobody removed or replaced its lock file, or took it over.
 Error IsStillOurs(const HeldLock& lock, bool* ours);

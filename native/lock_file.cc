@@ -104,6 +104,7 @@ Record WithoutHolder(const Record& record) {
   cleared.token = record.token;
   cleared.ttl = record.ttl;
   cleared.epoch = record.epoch;
+  cleared.directory = record.directory;
   return cleared;
 }
 

@@ -122,7 +122,7 @@ struct FileStatus {
   int64_t owner = -1;
   int64_t group = -1;
   uint64_t changed = 0;  // moves with every change, in the system's own unit
-  // When the contents last changed: nanoseconds of the file system's clock, from whenever it counts.
+  // When the contents last changed, or StampModified() was called: nanoseconds since 1970 by the file system's clock.
   uint64_t modified = 0;
 };
 
@@ -267,14 +267,18 @@ Error FlushDirectory(const Directory& directory);
 // where the system does not tell.
 uint64_t BirthTime(NativeHandle file);
 
-// Removes `name` if it still leads to the file with `identity`.
+// Removes `name` if it still leads to the file with `identity`, or to that directory: ENOTEMPTY unless it is empty.
 Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);
 
 // Makes the directory `name` with exactly `mode`, or with 0777 less the umask, which does not take away our own rights;
-// and opens it, or the one that exists.
+// and opens it, or the one that exists: `*created` tells.
 Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
-                    Directory* directory);
+                    Directory* directory, bool* created);
 Error SetDirectoryMode(const Directory& directory, uint32_t mode);
+// Opens the directory `name` for StampModified(), without following a link. `*handle` stays invalid when there is no such
+// name; it keeps the directory's number from being given to another one after it was removed.
+Error OpenForStamping(const Directory& parent, const std::string& name, Handle* handle,
+                      FileStatus* status);
 // Opens the directory `path`, relative to `root`, which no "..", link or mount on the way may lead out of.
 Error OpenBeneath(const Directory& root, const std::string& path, Directory* directory);
 bool IsOwnedByUs(const Directory& directory);
@@ -288,6 +292,11 @@ bool IsOwnedByUs(const FileStatus& status);
 // The caller checks `*status`, which describes the open handle.
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
+
+// Removes the name of a lock file that we have locked, so that others who have it open find that out (Enter() in
+// lock.h) and make a new one. Where a name stays until nobody has the file open, the file is left as it is.
+Error RemoveLockFile(const Directory& directory, const std::string& name,
+                     const FileIdentity& identity);
 
 // Whether a file of `owner` may be believed not to have been planted: by us, the superuser or `other`, who could do
 // whatever the file would do.

@@ -110,6 +110,9 @@ class RecordParser {
     if (key == "token") return Once(6) && ParseNumber(value, kMaxRecordNumber, &record_.token);
     if (key == "ttl") return Once(7) && ParseNumber(value, kMaxRecordNumber, &record_.ttl);
     if (key == "epoch") return Once(8) && ParseNumber(value, kMaxRecordNumber, &record_.epoch);
+    if (key == "directory") {
+      return Once(9) && ParseText(value, kMaxDirectoryLength, &record_.directory);
+    }
     // A later version may add fields that this one need not know.
     return !key.empty() && std::all_of(key.begin(), key.end(), [](char letter) {
       return (letter >= 'a' && letter <= 'z') || letter == '_';
@@ -193,6 +196,7 @@ void EncodeRecord(const Record& record, RecordBlock* block) {
   writer.Field("token", record.token);
   writer.Field("ttl", record.ttl);
   writer.Field("epoch", record.epoch);
+  writer.Field("directory", record.directory);
   writer.Finish();
 }
 

@@ -27,6 +27,7 @@ constexpr size_t kMaxHostLength = 255;
 constexpr size_t kMaxSessionIdLength = 128;
 constexpr size_t kSessionHashLength = 64;
 constexpr size_t kMaxStartTokenLength = 127;
+constexpr size_t kMaxDirectoryLength = 127;
 
 struct Record {
   // The holder; pid 0 when there is none.
@@ -41,6 +42,9 @@ struct Record {
   uint64_t token = 0;
   uint64_t ttl = 0;  // milliseconds; 0: none
   uint64_t epoch = 0;
+  // What tells the directory that a holder made beside the lock file, for programs that know nothing of that
+  // (lock_directory.h), from every other.
+  std::string directory;
 
   bool has_holder() const { return pid != 0; }
 };

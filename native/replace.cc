@@ -75,7 +75,8 @@ Error Replacement::MakeParents(const std::string& directory) {
   error = MakeParents(parent);
   if (!error.ok()) return error;
   Directory made;
-  error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made);
+  bool created = false;
+  error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made, &created);
   if (error.ok() && request_.durability == Durability::kFull) error = FlushDirectory(directory_);
   if (!error.ok()) return WithPath(error, directory);
   // Somebody else may have made it meanwhile, as a link for instance, which not every caller wants to be followed.

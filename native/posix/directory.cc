@@ -83,6 +83,17 @@ Error OpenForReading(const Directory& directory, Handle* handle) {
   return handle->valid() ? Error{} : LastError("open");
 }
 
+Error OpenForStamping(const Directory& parent, const std::string& name, Handle* handle,
+                      FileStatus* status) {
+  const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  Handle opened(
+      RetryOnInterrupt([&] { return openat(DescriptorOf(parent), name.c_str(), flags); }));
+  if (!opened.valid()) return errno == ENOENT ? Error{} : LastError("open");
+  Error error = InspectFile(opened.get(), status);
+  if (error.ok()) *handle = std::move(opened);
+  return error;
+}
+
 Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,
                 std::vector<std::string>* names) {
   struct Close {

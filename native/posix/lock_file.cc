@@ -98,6 +98,11 @@ Error OpenLockFile(const Directory& directory, const std::string& name, Handle* 
   return OpenFile(directory, name, FileAccess::kReadWrite, handle, status);
 }
 
+Error RemoveLockFile(const Directory& directory, const std::string& name,
+                     const FileIdentity& identity) {
+  return RemoveName(directory, name, identity);
+}
+
 bool IsTrustedOwner(int64_t owner, int64_t other) {
   if (owner == static_cast<int64_t>(geteuid())) return true;
   // In a user namespace every user that it does not know looks like this one, a friend as well as a stranger.

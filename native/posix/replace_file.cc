@@ -53,8 +53,10 @@ Error RemoveName(const Directory& directory, const std::string& name,
   FileStatus status;
   Error error = InspectName(directory, name, &status);
   if (!error.ok() || status.kind == FileKind::kAbsent || status.identity != identity) return error;
-  if (unlinkat(DescriptorOf(directory), name.c_str(), 0) != 0 && errno != ENOENT) {
-    return LastError("unlink");
+  const bool is_directory = status.kind == FileKind::kDirectory;
+  const int flags = is_directory ? AT_REMOVEDIR : 0;
+  if (unlinkat(DescriptorOf(directory), name.c_str(), flags) != 0 && errno != ENOENT) {
+    return LastError(is_directory ? "rmdir" : "unlink");
   }
   return {};
 }
@@ -72,13 +74,13 @@ bool IsOwnedByUs(const FileStatus& status) {
 }
 
 Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
-                    Directory* directory) {
+                    Directory* directory, bool* created) {
   const int descriptor = DescriptorOf(parent);
   const auto asked = static_cast<mode_t>(mode.value_or(0777));
-  const bool created = mkdirat(descriptor, name.c_str(), asked) == 0;
-  if (!created && errno != EEXIST) return LastError("mkdir");
-  Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!created, directory);
-  if (!error.ok() || !created) return error;
+  *created = mkdirat(descriptor, name.c_str(), asked) == 0;
+  if (!*created && errno != EEXIST) return LastError("mkdir");
+  Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!*created, directory);
+  if (!error.ok() || !*created) return error;
   const uint32_t wanted = mode.value_or(directory->mode | S_IRWXU);
   if (wanted == directory->mode) return {};
   directory->mode = wanted;

@@ -59,7 +59,11 @@ uint64_t BirthTime(NativeHandle) { return 0; }
 Error RemoveName(const Directory&, const std::string&, const FileIdentity&) {
   return Unsupported();
 }
-Error MakeDirectory(const Directory&, const std::string&, std::optional<uint32_t>, Directory*) {
+Error MakeDirectory(const Directory&, const std::string&, std::optional<uint32_t>, Directory*,
+                    bool*) {
+  return Unsupported();
+}
+Error OpenForStamping(const Directory&, const std::string&, Handle*, FileStatus*) {
   return Unsupported();
 }
 Error SetDirectoryMode(const Directory&, uint32_t) { return Unsupported(); }
@@ -68,6 +72,9 @@ bool IsOwnedByUs(const Directory&) { return false; }
 bool IsOwnedByUs(const FileStatus&) { return false; }
 
 Error OpenLockFile(const Directory&, const std::string&, Handle*, FileStatus*) {
+  return Unsupported();
+}
+Error RemoveLockFile(const Directory&, const std::string&, const FileIdentity&) {
   return Unsupported();
 }
 bool IsTrustedOwner(int64_t, int64_t) { return false; }

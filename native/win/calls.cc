@@ -32,6 +32,7 @@ SystemCalls system_calls = {
     FromNtdll<RtlNtStatusToDosErrorFunction>("RtlNtStatusToDosError"),
     !IsWine(),
     !IsWine(),
+    !IsWine(),
 };
 
 }  // namespace holdfast

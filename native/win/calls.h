@@ -34,6 +34,8 @@ struct SystemCalls {
   bool grants_pending_locks;
   // Whether a file has the time at which it was made: in Wine that moves with every write.
   bool keeps_creation_times;
+  // Whether a name that is removed with POSIX semantics is free at once: in Wine when nobody has the file open.
+  bool frees_names_at_once;
 };
 
 extern SystemCalls system_calls;

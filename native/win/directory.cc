@@ -108,7 +108,7 @@ Error OpenBeneath(const Directory& root, const std::string& path, Directory* dir
 }
 
 Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
-                    Directory* directory) {
+                    Directory* directory, bool* created) {
   PrivateDescriptor descriptor;
   OpenRequest request;
   request.parent = HandleOf(parent.handle);
@@ -120,14 +120,38 @@ Error MakeDirectory(const Directory& parent, const std::string& name, std::optio
   if (mode && IsPrivateMode(*mode)) request.security = descriptor.get();
   Handle handle;
   const NTSTATUS status = Open(request, &handle);
+  *created = status >= 0;
   if (status == kNameCollision) {
     Error error =
         OpenChildDirectory(HandleOf(parent.handle), request.name, /*follow=*/true, &handle);
     if (!error.ok()) return error;
   } else if (status < 0) {
-    return FromStatus(status, "mkdir");
+    Error error = FromStatus(status, "mkdir");
+    // The name is free when the last who has the removed directory open closes it.
+    error.transient = status == kDeletePending;
+    return error;
   }
   return DescribeDirectory(std::move(handle), directory);
+}
+
+Error OpenForStamping(const Directory& parent, const std::string& name, Handle* handle,
+                      FileStatus* status) {
+  constexpr ULONG kDirectoryFile = 0x1;
+  OpenRequest request;
+  request.parent = HandleOf(parent.handle);
+  request.name = ToWide(name);
+  request.access = FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES;
+  request.options = kDirectoryFile;
+  Handle opened;
+  const NTSTATUS result = Open(request, &opened);
+  if (IsAbsent(result)) return {};
+  if (result < 0) return FromStatus(result, "open");
+  Error error = InspectFile(opened.get(), status);
+  if (error.ok() && status->kind == FileKind::kLink) {
+    error = Error::Refused(Refusal::kLink, ELOOP, "open");
+  }
+  if (error.ok()) *handle = std::move(opened);
+  return error;
 }
 
 Error FindNames(const Directory& directory, const std::string& prefix, const std::string& suffix,

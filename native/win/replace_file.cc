@@ -68,6 +68,17 @@ NTSTATUS OpenForRemoval(const Directory& directory, const std::string& name, Han
   return Open(request, file);
 }
 
+// Removes the file with POSIX semantics: its name is free when this handle is closed, whoever else has one.
+NTSTATUS FreeName(HANDLE file) {
+  struct {
+    ULONG flags = 0x1 | 0x2 | 0x10;  // delete, POSIX semantics, also if it is read-only
+  } information;
+  constexpr int kDispositionInformationEx = 64;
+  IO_STATUS_BLOCK block;
+  return system_calls.nt_set_information_file(file, &block, &information, sizeof(information),
+                                              kDispositionInformationEx);
+}
+
 // A denied rename does not say whether the target may not be removed, or is in use. Opening it for removal does.
 enum class Obstacle : uint8_t { kPermission, kGone, kOpenHandle, kSharedHandle };
 
@@ -296,14 +307,20 @@ Error RemoveName(const Directory& directory, const std::string& name,
   Error error = DescribeFile(HandleOf(file), &status);
   if (!error.ok() || status.identity != identity) return error;
   // The name is free at once, whoever has the file open; else when the last of them closes it.
-  struct {
-    ULONG flags = 0x1 | 0x2 | 0x10;  // delete, POSIX semantics, also if it is read-only
-  } information;
-  constexpr int kDispositionInformationEx = 64;
-  IO_STATUS_BLOCK block;
-  const NTSTATUS removed = system_calls.nt_set_information_file(
-      HandleOf(file), &block, &information, sizeof(information), kDispositionInformationEx);
-  return removed >= 0 ? Error{} : SetDeleteOnClose(HandleOf(file), true);
+  return FreeName(HandleOf(file)) >= 0 ? Error{} : SetDeleteOnClose(HandleOf(file), true);
+}
+
+Error RemoveLockFile(const Directory& directory, const std::string& name,
+                     const FileIdentity& identity) {
+  if (!system_calls.frees_names_at_once) return {};
+  Handle file;
+  const NTSTATUS opened = OpenForRemoval(directory, name, &file);
+  if (opened < 0) return IsAbsent(opened) ? Error{} : FromStatus(opened, "unlink");
+  FileStatus status;
+  Error error = DescribeFile(HandleOf(file), &status);
+  // A volume that knows no such thing (FAT) keeps the lock file.
+  if (error.ok() && status.identity == identity) static_cast<void>(FreeName(HandleOf(file)));
+  return error;
 }
 
 }  // namespace holdfast
