@@ -3,12 +3,15 @@ import { fileURLToPath } from 'node:url';
 
 import { defineConfig } from 'vitest/config';
 
-const builtPackage = fileURLToPath(new URL('dist/index.js', import.meta.url));
+const built = (file: string) => fileURLToPath(new URL(`dist/${file}`, import.meta.url));
 
 export default defineConfig({
   resolve: {
     // Tests import the package by its own name and get what users get: the compiled files.
-    alias: [{ find: /^holdfast$/, replacement: builtPackage }],
+    alias: [
+      { find: /^holdfast$/, replacement: built('index.js') },
+      { find: /^holdfast\/proper-lockfile$/, replacement: built('proper-lockfile/index.js') },
+    ],
   },
   test: {
     include: ['test/**/*.test.ts'],

@@ -310,7 +310,7 @@ Outcome Environment::Conclude(Error error) {
 std::shared_ptr<HeldLock> Environment::TakeHeld(Id id) {
   auto held = held_.extract(id);
   if (held.empty()) return nullptr;
-  if (held.mapped()->directory != nullptr) heartbeat_.Remove(id, *held.mapped());
+  if (held.mapped()->leaves_nothing) heartbeat_.Remove(id, *held.mapped());
   return std::move(held.mapped());
 }
 

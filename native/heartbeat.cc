@@ -29,7 +29,7 @@ class Heartbeat::Beats : public Work {
   bool Add(uint64_t id, const std::shared_ptr<HeldLock>& held, std::chrono::milliseconds interval) {
     std::lock_guard<std::mutex> guard(mutex_);
     const Clock::time_point due = Clock::now() + interval;
-    beats_[id] = {held, interval, due};
+    beats_[id] = {held, held->directory, interval, due};
     if (due < next_) changed_.notify_all();
     return !std::exchange(running_, true);
   }
@@ -80,6 +80,7 @@ class Heartbeat::Beats : public Work {
   struct Beat {
     // The lock may be released at any time. What is being refreshed stays open until that is done.
     std::weak_ptr<HeldLock> held;
+    std::shared_ptr<LockDirectory> directory;
     std::chrono::milliseconds interval{};
     Clock::time_point due;
   };
@@ -103,11 +104,11 @@ class Heartbeat::Beats : public Work {
     const std::shared_ptr<HeldLock> held = beat->held.lock();
     if (held == nullptr) return false;
     bool failed = false;
-    if (held->directory->Refresh(held->file.location.directory, &failed)) {
+    if (beat->directory->Refresh(held->file.location.directory, &failed)) {
       beat->due = Clock::now() + (failed ? kRetryInterval : beat->interval);
       return true;
     }
-    if (held->directory->lost()) on_loss_(id);
+    if (beat->directory->lost()) on_loss_(id);
     return false;
   }
 

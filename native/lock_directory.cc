@@ -181,7 +181,8 @@ bool LockDirectory::Refresh(const Directory& parent, bool* failed) {
 Error LockDirectory::IsInPlace(const Directory& parent, bool* in_place) const {
   FileStatus status;
   Error error = InspectName(parent, rules_.name, &status);
-  *in_place = status.kind != FileKind::kAbsent && status.identity == identity_;
+  if (error.ok() && status.kind == FileKind::kAbsent) error = Error::FromSystem(ENOENT, "stat");
+  *in_place = error.ok() && status.identity == identity_;
   return WithPath(error, path_);
 }
 
@@ -193,6 +194,7 @@ Error LockDirectory::Remove(const Directory& parent) {
   Error error = IsInPlace(parent, &in_place);
   // On Windows the name stays as long as we have it open.
   handle_.Reset();
+  if (error.number == ENOENT) return {};
   if (error.ok() && in_place) error = RemoveName(parent, rules_.name, identity_);
   return WithPath(error, path_);
 }
@@ -215,6 +217,7 @@ Error ClaimDirectory(const DirectoryRules& rules, HeldLock* held, bool* busy) {
     bool in_place = false;
     Error error = held->directory->IsInPlace(location.directory, &in_place);
     *busy = !in_place;
+    if (*busy) held->directory.reset();
     return error;
   }
   for (int round = 0; round < kMaxRounds; round++) {

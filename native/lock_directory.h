@@ -27,7 +27,7 @@ class LockDirectory {
   // Shows once more that the holder lives. False when the directory is ours no longer: loss() then tells what was found.
   // An error that may pass is tolerated until the directory has gone without a refresh for `stale`; `*failed` tells.
   bool Refresh(const Directory& parent, bool* failed);
-  // Whether its name leads to it.
+  // Whether its name leads to it; ENOENT when that leads nowhere.
   Error IsInPlace(const Directory& parent, bool* in_place) const;
   // Removes it, unless something else has its name by now. It is not refreshed any more.
   Error Remove(const Directory& parent);
@@ -55,7 +55,8 @@ class LockDirectory {
 
 // Makes the directory for a held lock, or takes over the one that a dead holder left: `held` then has it. `*busy` tells that
 // somebody else has it. A directory that a holder of ours made is known by the lock file's record, and is taken over at
-// once; any other when it is stale. Called again, it looks whether the directory is still in its place.
+// once; any other when it is stale. Called again, it looks whether the directory is still in its place:
+// ENOENT when nothing is.
 Error ClaimDirectory(const DirectoryRules& rules, HeldLock* held, bool* busy);
 
 // Gives the lock back, with the directory and the lock file if they go with it. The first error wins; see Leave().

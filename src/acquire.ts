@@ -21,12 +21,11 @@ import {
   withLinksFollowedSync,
   type LockRequest,
 } from './options.js';
-import { LockQueue, staleError } from './queue.js';
+import { LockQueue } from './queue.js';
 import { holderOf, type LockHolder } from './record.js';
 import { reportWait, timeoutError, WaitingCaller } from './waiting-caller.js';
 import { lookInterval } from './watch.js';
 
-const maxRounds = 100;
 /** A blocked thread comes back to JavaScript this often, so that its worker can be terminated. */
 const slice = 50;
 
@@ -180,14 +179,14 @@ export function acquireSync(original: LockRequest): FileLock {
   const startedAt = performance.now();
   const deadline = startedAt + request.timeout;
   const flags = RequestFlag.mayBlock | RequestFlag.overtake | RequestFlag.keepFile;
-  for (let round = 0; round < maxRounds; round++) {
+  // However often the lock file is replaced while it is waited for: each time somebody had the lock.
+  for (;;) {
     const outcome = native.acquire(...acquireArguments(request, flags));
     if (outcome === Outcome.granted) return new FileLock(request);
     if (outcome !== Outcome.busy) throw toError(native.lastError());
     const lock = waitSync(request, result[ResultIndex.id] ?? 0, startedAt, deadline);
     if (lock !== null) return lock;
   }
-  throw staleError(request);
 }
 
 /** Takes the lock on this thread if that needs no waiting; null when somebody holds it. */

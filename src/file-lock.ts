@@ -247,6 +247,11 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return native.descriptorOf(lock.#id);
   }
 
+  /** What the addon knows a held lock by, and whether its system calls may take long. @internal */
+  static nativeStateOf(lock: FileLock): { id: number; remote: boolean } {
+    return { id: lock.#id, remote: lock.#remote };
+  }
+
   /** Gives up our part in a lock whose descriptor a child process inherited. @internal */
   static releaseToHeirs(lock: FileLock): void {
     const id = lock.#forget();
@@ -305,3 +310,7 @@ export const lossOf = (lock: FileLock): HoldfastError => FileLock.lossOf(lock);
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);
+
+/** What the addon knows a held lock by (0 when it is held no longer), and whether its system calls may take long. */
+export const nativeStateOf = (lock: FileLock): { id: number; remote: boolean } =>
+  FileLock.nativeStateOf(lock);

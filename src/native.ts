@@ -229,6 +229,15 @@ interface NativeBinding {
   conflictsWithHeld(id: number): boolean;
   holderOf(id: number): NativeRecord | null;
   keyOf(id: number): string;
+  /** The directory beside a held lock that proper-lockfile goes by: granted, busy, or failed. */
+  claimDirectory(id: number, directory: string, stale: number): Outcome;
+  startClaimDirectory(id: number, directory: string, stale: number): number;
+  isDirectoryContested(id: number): boolean;
+  /** What is delivered under the id of the lock tells that its directory was lost. */
+  startHeartbeat(id: number, interval: number): Outcome;
+  checkDirectory(directory: string, stale: number, lockPath: string): Outcome;
+  startCheckDirectory(directory: string, stale: number, lockPath: string): number;
+
   setQueued(key: string, queued: boolean): void;
   setReferenced(referenced: boolean): void;
 

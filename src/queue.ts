@@ -1,5 +1,4 @@
 /** The callers of this environment that wait for one lock file: first come, first served, whatever their mode. */
-import { constants } from 'node:os';
 import { toError } from './errors.js';
 import { FileLock } from './file-lock.js';
 import {
@@ -11,13 +10,11 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
-import { acquireArguments, claimantOf, lockPathOf, type LockRequest } from './options.js';
+import { acquireArguments, claimantOf, lockPathOf } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 import type { WaitingCaller } from './waiting-caller.js';
 import { type WaitingPlace } from './waiting-caller.js';
 import { atEachLook, lookInterval } from './watch.js';
-
-const maxRounds = 100;
 
 /** The kernel wait, which belongs to the queue: a caller that leaves hands it to the next of the same mode. */
 interface KernelWait {
@@ -146,9 +143,7 @@ export class LockQueue implements WaitingPlace {
         this.#startWait(head, result[ResultIndex.id] ?? 0);
         return;
       case Outcome.stale:
-        head.rounds++;
-        if (head.rounds < maxRounds) return;
-        this.#fail(head, staleError(head.request));
+        // The lock file was replaced while it was waited for, as often as somebody had the lock: the next try follows.
         return;
       case Outcome.unseen:
       case Outcome.remote:
@@ -273,17 +268,6 @@ export class LockQueue implements WaitingPlace {
 /** An attempt for the head: nobody is before it, and the file is kept for the wait. */
 function attemptOf(head: WaitingCaller): ReturnType<typeof acquireArguments> {
   return acquireArguments(head.request, RequestFlag.overtake | RequestFlag.keepFile);
-}
-
-export function staleError(request: LockRequest): Error {
-  const path = lockPathOf(request);
-  const error = new Error(`ESTALE: the lock file was replaced again and again, flock '${path}'`);
-  return Object.assign(error, {
-    errno: -constants.errno.ESTALE,
-    code: 'ESTALE',
-    syscall: 'flock',
-    path,
-  });
 }
 
 /** A list from which a caller that gives up is taken out at no cost to the others, however many they are. */

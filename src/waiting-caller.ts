@@ -15,8 +15,6 @@ export interface WaitingPlace {
 export class WaitingCaller {
   readonly request: LockRequest;
   readonly promise: Promise<FileLock>;
-  /** Attempts that found the lock file replaced. */
-  rounds = 0;
   previous: WaitingCaller | null = null;
   next: WaitingCaller | null = null;
 
