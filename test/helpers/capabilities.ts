@@ -14,6 +14,7 @@ import {
   symlinkSync,
   truncateSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -131,6 +132,19 @@ const probes = {
     withOpenFile((file) => {
       const { method } = replaceFileSync(file, '', { copyFallback: 'never', retry: 0 });
       return method === 'rename' ? null : `it takes ${method}`;
+    }),
+
+  /** A file has the time at which it was made, which tells it from one that gets its number later. */
+  birthTimes: () =>
+    inTemporaryDirectory((directory) => {
+      const { birthtimeNs, ctimeNs } = statSync(directory, { bigint: true });
+      if (birthtimeNs === 0n) return 'the file system does not tell';
+      utimesSync(directory, 1, 1);
+      writeFileSync(path.join(directory, 'file'), '');
+      const later = statSync(directory, { bigint: true });
+      return later.birthtimeNs === birthtimeNs && later.ctimeNs !== ctimeNs
+        ? null
+        : 'it moves when the file is changed';
     }),
 
   /** The kernel wakes who waits for a lock, in the order in which they came or nearly so. */
