@@ -27,7 +27,8 @@ export async function makeCalls<Result>(
   while (step.done !== true) {
     const [method, ...args] = step.value;
     const settled = await new Promise<{ error?: unknown; value?: unknown }>((resolve) => {
-      const callback = (error: unknown, value: unknown): void => resolve(error ? { error } : { value });
+      const callback = (error: unknown, value: unknown): void =>
+        resolve(error ? { error } : { value });
       (fs[method] as (...args: unknown[]) => void)(...args, callback);
     });
     step =
@@ -62,10 +63,7 @@ function isStale({ mtime }: Stats, stale: number): boolean {
 }
 
 /** Whether somebody holds the lock. */
-export function* checkByCalls(
-  lockfilePath: string,
-  { stale }: CheckSettings,
-): Protocol<boolean> {
+export function* checkByCalls(lockfilePath: string, { stale }: CheckSettings): Protocol<boolean> {
   try {
     return !isStale(yield ['stat', lockfilePath], stale);
   } catch (error) {
@@ -84,11 +82,7 @@ export function* removeByCalls(lockfilePath: string): Protocol<void> {
 }
 
 /** Makes the directory; `stale` is null in the second try, which removes nothing. */
-function* makeDirectory(
-  file: string,
-  lockfilePath: string,
-  stale: number | null,
-): Protocol<void> {
+function* makeDirectory(file: string, lockfilePath: string, stale: number | null): Protocol<void> {
   try {
     yield ['mkdir', lockfilePath];
     return;
@@ -152,10 +146,11 @@ export class DirectoryHolding extends Holding {
   readonly #stale: number;
   readonly #interval: number;
   readonly #precision: Precision;
-  readonly #make: (protocol: Protocol<void>) => void | Promise<void>;
+  readonly #make: (protocol: Protocol<undefined>) => unknown;
   #mtime: Date;
   #refreshedAt = Date.now();
-  #timer: NodeJS.Timeout | undefined;
+  /** Elsewhere than in Node it is a number. */
+  #timer: NodeJS.Timeout | number | undefined;
 
   private constructor(
     file: string,
@@ -170,7 +165,7 @@ export class DirectoryHolding extends Holding {
     this.#interval = settings.update;
     this.#mtime = mtime;
     this.#precision = precision;
-    this.#make = (protocol) => makeAll<void>(this.#fs, protocol);
+    this.#make = (protocol) => makeAll(this.#fs, protocol);
     this.#schedule(this.#interval);
   }
 
@@ -215,8 +210,12 @@ export class DirectoryHolding extends Holding {
 
   #schedule(delay: number): void {
     this.#timer = setTimeout(() => void this.#make(this.#refresh()), Math.min(delay, longestTimer));
-    // Elsewhere than in Node a timer is a number.
-    this.#timer.unref?.();
+    if (typeof this.#timer === 'object') this.#timer.unref();
+  }
+
+  /** The release may come between any two calls. */
+  #isReleased(): boolean {
+    return this.released;
   }
 
   #isLate(): boolean {
@@ -224,10 +223,10 @@ export class DirectoryHolding extends Holding {
   }
 
   /** Being late is no harm as long as the time is still the one that we set. */
-  *#refresh(): Protocol<void> {
+  *#refresh(): Protocol<undefined> {
     try {
       const { mtime }: Stats = yield ['stat', this.lockfilePath];
-      if (this.released) return;
+      if (this.#isReleased()) return;
       if (mtime.getTime() !== this.#mtime.getTime()) {
         void this.compromise(robbedError());
         return;
@@ -235,11 +234,11 @@ export class DirectoryHolding extends Holding {
       const now = Date.now();
       const time = new Date(this.#precision === 's' ? Math.ceil(now / 1000) * 1000 : now);
       yield ['utimes', this.lockfilePath, time, time];
-      if (this.released) return;
+      if (this.#isReleased()) return;
       this.#mtime = time;
       this.#refreshedAt = Date.now();
     } catch (error) {
-      if (this.released) return;
+      if (this.#isReleased()) return;
       if (isAbsent(error) || this.#isLate()) {
         void this.compromise(compromisedBy(error as Error));
       } else {

@@ -69,9 +69,9 @@ export async function withRetries<T>(
 }
 
 /** Of equally frequent ones the last. */
-function mostFrequent(errors: readonly Error[]): Error | undefined {
+function mostFrequent(errors: readonly Error[]): Error {
   const counts = new Map<string, number>();
-  let result: Error | undefined;
+  let result = errors.at(-1) as Error;
   let most = 0;
   for (const error of errors) {
     const count = (counts.get(error.message) ?? 0) + 1;

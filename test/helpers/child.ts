@@ -196,6 +196,11 @@ export class Child {
     });
   }
 
+  /** The messages of this name that have come so far and were not taken. */
+  messagesSoFar(name: string): ChildMessage[] {
+    return this.#messages.filter((message) => message.name === name);
+  }
+
   /** Waits until what it printed on stdout so far matches, and hands back the match. */
   async waitForOutput(pattern: RegExp, timeout: number = patience): Promise<RegExpExecArray> {
     return this.#waitFor(

@@ -67,7 +67,9 @@ test.concurrent('a killed holder of ours: theirs have to wait for `stale`', pati
       expect(await check(file)).toBe(true);
       await expect(lock(file)).rejects.toMatchObject({ code: 'ELOCKED' });
       await other.unlock(file);
-      await (await lock(file))();
+      await (
+        await lock(file)
+      )();
     }),
   ),
 );
@@ -89,10 +91,9 @@ test.concurrent('a killed holder of theirs: ours have to wait for `stale`', pati
   ),
 );
 
-test.runIf(has('signals', 'proc')).concurrent(
-  'a stopped holder of ours is not robbed by ours',
-  patience,
-  () =>
+test
+  .runIf(has('signals', 'proc'))
+  .concurrent('a stopped holder of ours is not robbed by ours', patience, () =>
     withLockfileAgents((start) =>
       withLockfileTarget(async ({ file, lockfile }) => {
         const holder = await start('ours');
@@ -110,33 +111,37 @@ test.runIf(has('signals', 'proc')).concurrent(
         holder.child.kill('SIGCONT');
         // It may find that the time is not its own: that was us.
         await holder.release(number).catch(() => undefined);
-        await (await waiting())();
+        await (
+          await waiting()
+        )();
       }),
     ),
-);
+  );
 
-test.runIf(has('signals', 'proc')).concurrent(
-  'theirs rob a stopped holder of ours after `stale`; it finds out, and leaves the lock to the robber',
-  patience,
-  () =>
-    withLockfileAgents((start) =>
-      withLockfileTarget(async ({ file, lockfile }) => {
-        const holder = await start('ours');
-        const robber = await start('theirs');
-        const number = await holder.lock(file, { stale: 2000 });
-        holder.child.kill('SIGSTOP');
-        await until(() => isStopped(holder.child.pid), 'the stop');
-        await takeOver(robber, file, 2000);
-        holder.child.kill('SIGCONT');
-        expect(await holder.compromised()).toMatchObject({ code: 'ECOMPROMISED' });
-        await expect(holder.release(number)).rejects.toMatchObject({ code: 'ERELEASED' });
-        expect(existsSync(lockfile)).toBe(true);
-        await expect(holder.lock(file)).rejects.toMatchObject({ code: 'ELOCKED' });
-        await robber.unlock(file);
-        await holder.release(await holder.lock(file));
-      }),
-    ),
-);
+test
+  .runIf(has('signals', 'proc'))
+  .concurrent(
+    'theirs rob a stopped holder of ours after `stale`; it finds out, and leaves the lock to the robber',
+    patience,
+    () =>
+      withLockfileAgents((start) =>
+        withLockfileTarget(async ({ file, lockfile }) => {
+          const holder = await start('ours');
+          const robber = await start('theirs');
+          const number = await holder.lock(file, { stale: 2000 });
+          holder.child.kill('SIGSTOP');
+          await until(() => isStopped(holder.child.pid), 'the stop');
+          await takeOver(robber, file, 2000);
+          holder.child.kill('SIGCONT');
+          expect(await holder.compromised()).toMatchObject({ code: 'ECOMPROMISED' });
+          await expect(holder.release(number)).rejects.toMatchObject({ code: 'ERELEASED' });
+          expect(existsSync(lockfile)).toBe(true);
+          await expect(holder.lock(file)).rejects.toMatchObject({ code: 'ELOCKED' });
+          await robber.unlock(file);
+          await holder.release(await holder.lock(file));
+        }),
+      ),
+  );
 
 test.concurrent('a wait goes on behind theirs, and ends with their release', patience, () =>
   withLockfileAgents((start) =>
@@ -149,54 +154,70 @@ test.concurrent('a wait goes on behind theirs, and ends with their release', pat
       );
       const waiting = await mustBlock(lock(file, { timeout: 30_000 }), 'a wait');
       await holder.release(number);
-      await (await waiting())();
+      await (
+        await waiting()
+      )();
     }),
   ),
 );
 
-test.concurrent('the kernel lock of this package on the same file excludes ours, and the other way round', patience, () =>
-  withLockfileTarget(async ({ file, lockfile }) => {
-    const held = await kernelLock(file);
-    await expect(lock(file)).rejects.toMatchObject({ code: 'ELOCKED' });
-    expect(await check(file)).toBe(true);
-    expect(existsSync(lockfile)).toBe(false);
-    await held.release();
-    const release = await lock(file);
-    expect(await tryLock(file)).toBeNull();
-    const waiting = await mustBlock(kernelLock(file), 'a second lock');
-    await release();
-    await (await waiting()).release();
-  }),
+test.concurrent(
+  'the kernel lock of this package on the same file excludes ours, and the other way round',
+  patience,
+  () =>
+    withLockfileTarget(async ({ file, lockfile }) => {
+      const held = await kernelLock(file);
+      await expect(lock(file)).rejects.toMatchObject({ code: 'ELOCKED' });
+      expect(await check(file)).toBe(true);
+      expect(existsSync(lockfile)).toBe(false);
+      await held.release();
+      const release = await lock(file);
+      expect(await tryLock(file)).toBeNull();
+      const waiting = await mustBlock(kernelLock(file), 'a second lock');
+      await release();
+      await (await waiting()).release();
+    }),
 );
 
-test.concurrent('what a kernel lock in between finds of a dead holder is kept for ours', patience, async (context) => {
-  context.skip(!has('birthTimes'), 'nothing tells whose the directory is');
-  await withLockfileAgents((start) =>
-    withLockfileTarget(async ({ file, lockfile }) => {
-      const holder = await start('ours');
-      await holder.lock(file);
-      await holder.end('SIGKILL');
-      await (await kernelLock(file)).release();
-      await (await kernelLock(file, { shared: true })).release();
-      expect(existsSync(lockfile)).toBe(true);
-      expect(await check(file)).toBe(false);
-      await (await lock(file))();
-      expect(existsSync(lockfile)).toBe(false);
-    }),
-  );
-});
+test.concurrent(
+  'what a kernel lock in between finds of a dead holder is kept for ours',
+  patience,
+  async (context) => {
+    context.skip(!has('birthTimes'), 'nothing tells whose the directory is');
+    await withLockfileAgents((start) =>
+      withLockfileTarget(async ({ file, lockfile }) => {
+        const holder = await start('ours');
+        await holder.lock(file);
+        await holder.end('SIGKILL');
+        await (await kernelLock(file)).release();
+        await (await kernelLock(file, { shared: true })).release();
+        expect(existsSync(lockfile)).toBe(true);
+        expect(await check(file)).toBe(false);
+        await (
+          await lock(file)
+        )();
+        expect(existsSync(lockfile)).toBe(false);
+      }),
+    );
+  },
+);
 
-test.concurrent('one of theirs who removes a directory that we have just taken over has the lock', patience, () =>
-  withLockfileTarget(async ({ file, lockfile }) => {
-    leaveDirectory(lockfile, 60_000);
-    const taken = lock(file);
-    await until(() => Date.now() - statSync(lockfile).mtimeMs < 30_000, 'the take-over');
-    // It has looked before, and acts only now.
-    rmdirSync(lockfile);
-    mkdirSync(lockfile);
-    await expect(taken).rejects.toMatchObject({ code: 'ELOCKED' });
-    expect(existsSync(lockfile)).toBe(true);
-    rmdirSync(lockfile);
-    await (await lock(file))();
-  }),
+test.concurrent(
+  'one of theirs who removes a directory that we have just taken over has the lock',
+  patience,
+  () =>
+    withLockfileTarget(async ({ file, lockfile }) => {
+      leaveDirectory(lockfile, 60_000);
+      const taken = lock(file);
+      await until(() => Date.now() - statSync(lockfile).mtimeMs < 30_000, 'the take-over');
+      // It has looked before, and acts only now.
+      rmdirSync(lockfile);
+      mkdirSync(lockfile);
+      await expect(taken).rejects.toMatchObject({ code: 'ELOCKED' });
+      expect(existsSync(lockfile)).toBe(true);
+      rmdirSync(lockfile);
+      await (
+        await lock(file)
+      )();
+    }),
 );

@@ -58,10 +58,15 @@ test('an error of mkdir is handed on', () =>
 test('a lock costs a mkdir and a stat, and for the first time a utimes', () =>
   withLockfileTarget(async ({ file }) => {
     const given = watchedFs();
-    await (await lock(file, { fs: given }))();
-    const counts = () => [given.mkdir, given.stat, given.utimes, given.rmdir].map((call) => call.mock.calls.length);
+    await (
+      await lock(file, { fs: given })
+    )();
+    const counts = () =>
+      [given.mkdir, given.stat, given.utimes, given.rmdir].map((call) => call.mock.calls.length);
     expect(counts()).toEqual([1, 1, 1, 1]);
-    await (await lock(file, { fs: given }))();
+    await (
+      await lock(file, { fs: given })
+    )();
     expect(counts()).toEqual([2, 2, 1, 2]);
   }));
 
@@ -73,7 +78,9 @@ test('a directory that goes while its age is asked for is made anew', () =>
       fs.rmdirSync(lockfile);
       fs.stat(name, callback);
     });
-    await (await lock(file, { fs: given }))();
+    await (
+      await lock(file, { fs: given })
+    )();
     expect(given.mkdir).toHaveBeenCalledTimes(2);
     // The second asks for the time of the new one.
     expect(given.stat).toHaveBeenCalledTimes(2);
@@ -111,7 +118,9 @@ test('unlock takes the fs that it is given: an error of its rmdir is handed on, 
     await lock(file);
     await expect(unlock(file, { fs: { ...fs, rmdir: fails('stuck') } })).rejects.toThrow('stuck');
     await expect(unlock(file)).rejects.toMatchObject({ code: 'ENOTACQUIRED' });
-    await (await lock(file))();
+    await (
+      await lock(file)
+    )();
   }));
 
 test('… and that the directory is gone is no error', () =>
@@ -124,18 +133,22 @@ test('… and that the directory is gone is no error', () =>
     expect(rmdir).toHaveBeenCalledTimes(1);
   }));
 
-test.concurrent('the time of a held lock moves on every `update`, and no more after the release', { timeout: 20_000 }, () =>
-  withLockfileTarget(async ({ file, lockfile }) => {
-    const given = watchedFs();
-    const release = await lock(file, { fs: given, update: 1000 });
-    // Up to a second in the future at first, as theirs.
-    const times = [fs.statSync(lockfile).mtimeMs];
-    await until(() => given.utimes.mock.calls.length >= 3, 'a second update');
-    await until(() => fs.statSync(lockfile).mtimeMs !== times[0], 'another time');
-    await release();
-    await sleep(1200);
-    expect(given.utimes).toHaveBeenCalledTimes(3);
-  }));
+test.concurrent(
+  'the time of a held lock moves on every `update`, and no more after the release',
+  { timeout: 20_000 },
+  () =>
+    withLockfileTarget(async ({ file, lockfile }) => {
+      const given = watchedFs();
+      const release = await lock(file, { fs: given, update: 1000 });
+      // Up to a second in the future at first, as theirs.
+      const times = [fs.statSync(lockfile).mtimeMs];
+      await until(() => given.utimes.mock.calls.length >= 3, 'a second update');
+      await until(() => fs.statSync(lockfile).mtimeMs !== times[0], 'another time');
+      await release();
+      await sleep(1200);
+      expect(given.utimes).toHaveBeenCalledTimes(3);
+    }),
+);
 
 test.concurrent('a refresh that is under way at the release touches no later lock', () =>
   withLockfileTarget(async ({ file, lockfile }) => {
@@ -155,39 +168,53 @@ test.concurrent('a refresh that is under way at the release touches no later loc
     expect(given.utimes).toHaveBeenCalledTimes(2);
     expect(fs.existsSync(lockfile)).toBe(true);
     await later();
-  }));
+  }),
+);
 
-test.concurrent('a refresh that fails is tried again, and counts as a loss when the lock is stale', { timeout: 20_000 }, () =>
-  withLockfileTarget(async ({ file }) => {
-    const given = watchedFs();
-    const lost = vi.fn();
-    const release = await lock(file, { fs: given, update: 1000, stale: 2000, onCompromised: lost });
-    given.utimes.mockImplementation((_name, _atime, _mtime, callback) => {
-      callback(new Error('no answer'));
-    });
-    await until(() => lost.mock.calls.length > 0, 'the loss');
-    expect(given.utimes.mock.calls.length).toBeGreaterThan(2);
-    expect(lost).toHaveBeenCalledTimes(1);
-    expect(lost.mock.calls[0]?.[0]).toMatchObject({ code: 'ECOMPROMISED', message: 'no answer' });
-    await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
-  }));
+test.concurrent(
+  'a refresh that fails is tried again, and counts as a loss when the lock is stale',
+  { timeout: 20_000 },
+  () =>
+    withLockfileTarget(async ({ file }) => {
+      const given = watchedFs();
+      const lost = vi.fn();
+      const release = await lock(file, {
+        fs: given,
+        update: 1000,
+        stale: 2000,
+        onCompromised: lost,
+      });
+      given.utimes.mockImplementation((_name, _atime, _mtime, callback) => {
+        callback(new Error('no answer'));
+      });
+      await until(() => lost.mock.calls.length > 0, 'the loss');
+      expect(given.utimes.mock.calls.length).toBeGreaterThan(2);
+      expect(lost).toHaveBeenCalledTimes(1);
+      expect(lost.mock.calls[0]?.[0]).toMatchObject({ code: 'ECOMPROMISED', message: 'no answer' });
+      await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
+    }),
+);
 
-test.concurrent('a refresh that takes longer than `stale` is a loss, and the lock of the next holder stays', { timeout: 20_000 }, () =>
-  withLockfileTarget(async ({ file, lockfile }) => {
-    const given = watchedFs();
-    const lost = vi.fn();
-    await lock(file, { fs: given, update: 1000, stale: 2000, onCompromised: lost });
-    given.utimes.mockImplementation((_name, _atime, _mtime, callback) => {
-      setTimeout(callback, 3000, new Error('no answer'));
-    });
-    await until(() => given.utimes.mock.calls.length > 1, 'the refresh');
-    leaveDirectory(lockfile, 60_000);
-    const next = await lock(file, { stale: 2000 });
-    await until(() => lost.mock.calls.length > 0, 'the loss');
-    expect(lost.mock.calls[0]?.[0]).toMatchObject({ code: 'ECOMPROMISED' });
-    expect(fs.existsSync(lockfile)).toBe(true);
-    await next();
-  }));
+test.concurrent(
+  'a refresh that takes longer than `stale` is a loss, and the lock of the next holder stays',
+  { timeout: 20_000 },
+  () =>
+    withLockfileTarget(async ({ file, lockfile }) => {
+      const given = watchedFs();
+      const lost = vi.fn();
+      await lock(file, { fs: given, update: 1000, stale: 2000, onCompromised: lost });
+      given.utimes.mockImplementation((_name, _atime, _mtime, callback) => {
+        setTimeout(callback, 3000, new Error('no answer'));
+      });
+      await until(() => given.utimes.mock.calls.length > 1, 'the refresh');
+      leaveDirectory(lockfile, 60_000);
+      const next = await lock(file, { stale: 2000 });
+      await until(() => lost.mock.calls.length > 0, 'the loss');
+      expect(lost.mock.calls[0]?.[0]).toMatchObject({ code: 'ECOMPROMISED' });
+      expect(fs.existsSync(lockfile)).toBe(true);
+      await next();
+    }),
+);
 
 test.concurrent('a time that somebody else has set is a loss', { timeout: 20_000 }, () =>
   withLockfileTarget(async ({ file, lockfile }) => {
@@ -200,12 +227,19 @@ test.concurrent('a time that somebody else has set is a loss', { timeout: 20_000
       message: 'Unable to update lock within the stale threshold',
     });
     fs.rmdirSync(lockfile);
-  }));
+  }),
+);
 
 const roundings = [
   { precision: 'milliseconds', round: (time: number) => time },
-  { precision: 'whole seconds, rounded down', round: (time: number) => Math.floor(time / 1000) * 1000 },
-  { precision: 'whole seconds, rounded up', round: (time: number) => Math.ceil(time / 1000) * 1000 },
+  {
+    precision: 'whole seconds, rounded down',
+    round: (time: number) => Math.floor(time / 1000) * 1000,
+  },
+  {
+    precision: 'whole seconds, rounded up',
+    round: (time: number) => Math.ceil(time / 1000) * 1000,
+  },
 ];
 
 test.concurrent.each(roundings)(
@@ -216,7 +250,7 @@ test.concurrent.each(roundings)(
       const given = watchedFs();
       given.stat.mockImplementation((name, callback) => {
         fs.stat(name, (error, stats) => {
-          callback(error, { ...stats, mtime: new Date(round(stats.mtimeMs)) });
+          callback(error, { mtime: new Date(round(stats.mtimeMs)) });
         });
       });
       const lost = vi.fn();
@@ -253,7 +287,9 @@ test('nothing is known of where its paths lead: they reach it as they are', () =
         ]),
       ),
     };
-    await (await lock(file, { fs: given }))();
+    await (
+      await lock(file, { fs: given })
+    )();
     expect(calls).toEqual([
       'mkdir memory:file.lock',
       'utimes memory:file.lock',

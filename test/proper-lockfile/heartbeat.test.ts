@@ -50,7 +50,10 @@ test.concurrent.each(intervals)(
 test.concurrent('it moves on again and again, and for each of several locks', patience, () =>
   withLockfileTarget(async (one) =>
     withLockfileTarget(async (other) => {
-      const releases = [await lock(one.file, { update: 1000 }), await lock(other.file, { update: 1300 })];
+      const releases = [
+        await lock(one.file, { update: 1000 }),
+        await lock(other.file, { update: 1300 }),
+      ];
       for (const { lockfile } of [one, other]) {
         for (let times = 0; times < 2; times++) {
           const last = timeOf(lockfile);
@@ -64,7 +67,9 @@ test.concurrent('it moves on again and again, and for each of several locks', pa
 
 test.concurrent('it stops with the lock', patience, () =>
   withLockfileTarget(async ({ file, lockfile }) => {
-    await (await lock(file, { update: 1000 }))();
+    await (
+      await lock(file, { update: 1000 })
+    )();
     leaveDirectory(lockfile, 0);
     const start = timeOf(lockfile);
     await sleep(1300);
@@ -90,7 +95,12 @@ test.concurrent('a blocked event loop does not stop it', patience, () =>
   ),
 );
 
-const losses: { loss: string; lose: (lockfile: string) => void; message: RegExp; remains: boolean }[] = [
+const losses: {
+  loss: string;
+  lose: (lockfile: string) => void;
+  message: RegExp;
+  remains: boolean;
+}[] = [
   { loss: 'that is removed', lose: rmdirSync, message: /^ENOENT/, remains: false },
   {
     loss: 'that is replaced',
@@ -149,25 +159,28 @@ test.concurrent('onCompromised may lock again', patience, () =>
   }),
 );
 
-test.concurrent('a lock that was robbed is told at the release, if not before, and the robber keeps his', patience, () =>
-  withLockfileTarget(async ({ file, lockfile }) => {
-    const lost = vi.fn();
-    const rob = (): void => {
+test.concurrent(
+  'a lock that was robbed is told at the release, if not before, and the robber keeps his',
+  patience,
+  () =>
+    withLockfileTarget(async ({ file, lockfile }) => {
+      const lost = vi.fn();
+      const rob = (): void => {
+        rmdirSync(lockfile);
+        mkdirSync(lockfile);
+      };
+      const release = await lock(file, { onCompromised: lost });
+      rob();
+      await expect(release()).rejects.toMatchObject({ code: 'ECOMPROMISED' });
+      expect(existsSync(lockfile)).toBe(true);
       rmdirSync(lockfile);
-      mkdirSync(lockfile);
-    };
-    const release = await lock(file, { onCompromised: lost });
-    rob();
-    await expect(release()).rejects.toMatchObject({ code: 'ECOMPROMISED' });
-    expect(existsSync(lockfile)).toBe(true);
-    rmdirSync(lockfile);
-    const releaseSync = lockSync(file, { onCompromised: lost });
-    rob();
-    expect(releaseSync).toThrow('Unable to update lock within the stale threshold');
-    expect(existsSync(lockfile)).toBe(true);
-    await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
-    expect(lost).not.toHaveBeenCalled();
-  }),
+      const releaseSync = lockSync(file, { onCompromised: lost });
+      rob();
+      expect(releaseSync).toThrow('Unable to update lock within the stale threshold');
+      expect(existsSync(lockfile)).toBe(true);
+      await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
+      expect(lost).not.toHaveBeenCalled();
+    }),
 );
 
 test.concurrent('nobody who handles the loss: it ends the process', patience, () =>

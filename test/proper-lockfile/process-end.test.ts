@@ -17,17 +17,19 @@ const ends = [
   { end: 'no more work', command: 'fallOff', args: [], code: 0 },
 ];
 
-test.for(ends)('$end leaves nothing, and a held lock does not put it off', ({ command, args, code }) =>
-  withLockfileAgents((start) =>
-    withLockfileTarget(async ({ place, file }) => {
-      const holder = await start('ours');
-      await holder.lock(file);
-      await holder.lockSync(`${file}-sync`, { realpath: false });
-      await holder.call(command, ...args);
-      expect(await holder.child.waitForExit()).toEqual({ code, signal: null });
-      expect(readdirSync(place)).toEqual(['file']);
-    }),
-  ),
+test.for(ends)(
+  '$end leaves nothing, and a held lock does not put it off',
+  ({ command, args, code }) =>
+    withLockfileAgents((start) =>
+      withLockfileTarget(async ({ place, file }) => {
+        const holder = await start('ours');
+        await holder.lock(file);
+        await holder.lockSync(`${file}-sync`, { realpath: false });
+        await holder.call(command, ...args);
+        expect(await holder.child.waitForExit()).toEqual({ code, signal: null });
+        expect(readdirSync(place)).toEqual(['file']);
+      }),
+    ),
 );
 
 test.runIf(has('signals')).for(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const)(
@@ -74,7 +76,9 @@ test.runIf(has('signals')).for(['before', 'after'])(
         if (when === 'after') await holder.call('onExit', signalExit);
         expect(await holder.end('SIGTERM')).toEqual({ code: null, signal: 'SIGTERM' });
         expect(await check(file)).toBe(false);
-        await (await lock(file))();
+        await (
+          await lock(file)
+        )();
       }),
     ),
 );
@@ -122,5 +126,7 @@ test('a worker that is terminated leaves nothing', () =>
     expect(readdirSync(place).sort()).toEqual(['.file.lock', 'file', 'file.lock']);
     await worker.terminate();
     expect(readdirSync(place)).toEqual(['file']);
-    await (await lock(file))();
+    await (
+      await lock(file)
+    )();
   }));

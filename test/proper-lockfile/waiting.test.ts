@@ -32,7 +32,9 @@ test('a wait is granted when the holder, another process, is killed', () =>
       await holder.lock(file, { stale: 2000 });
       const waiting = await mustBlock(lock(file, { timeout: 30_000, stale: 2000 }), 'a wait');
       await holder.end('SIGKILL');
-      await (await waiting())();
+      await (
+        await waiting()
+      )();
     }),
   ));
 
@@ -58,7 +60,9 @@ test('a timeout ends the wait with ETIMEDOUT and who holds the lock', () =>
       expect.objectContaining({ code: 'EDEADLK' }) as Error,
     );
     await release();
-    await (await lock(file, { timeout: 0 }))();
+    await (
+      await lock(file, { timeout: 0 })
+    )();
   }));
 
 test('a signal ends the wait with its reason, behind the kernel lock and behind a directory', () =>
@@ -78,8 +82,14 @@ test('a signal ends the wait with its reason, behind the kernel lock and behind 
   }));
 
 const mistakes: { options: LockOptions; problem: RegExp }[] = [
-  { options: { timeout: 10, retries: 1 }, problem: /'timeout' does not go together with 'retries'/ },
-  { options: { signal: AbortSignal.abort(), retries: {} }, problem: /'signal' does not go .* 'retries'/ },
+  {
+    options: { timeout: 10, retries: 1 },
+    problem: /'timeout' does not go together with 'retries'/,
+  },
+  {
+    options: { signal: AbortSignal.abort(), retries: {} },
+    problem: /'signal' does not go .* 'retries'/,
+  },
   { options: { timeout: 10, fs: {} }, problem: /'timeout' does not go together with 'fs'/ },
   { options: { timeout: -1 }, problem: /option 'timeout' must be 0 or more milliseconds, got -1/ },
   { options: { timeout: '5' as unknown as number }, problem: /option 'timeout' must be a number/ },
