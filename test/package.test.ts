@@ -5,6 +5,8 @@ import { expect, test as plainTest, vi } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { run, runNode } from './helpers/child.js';
+import type { PublishedPackage } from './helpers/package-registry.js';
+import { withRegistry } from './helpers/package-registry.js';
 import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -17,6 +19,7 @@ interface Installed {
   project: string;
   /** holdfast in the project's node_modules. */
   location: string;
+  tarball: string;
 }
 
 // npm, a native build and type checks on a slow machine.
@@ -31,7 +34,8 @@ const installedTest = plainTest.extend<{ installed: Installed }>({
         const { files, tarball } = await pack(path.join(directory, 'checkout'));
         const project = path.join(directory, 'project');
         await install(project, tarball);
-        await use({ files, project, location: path.join(project, 'node_modules', 'holdfast') });
+        const location = path.join(project, 'node_modules', 'holdfast');
+        await use({ files, project, location, tarball });
       }),
     { scope: 'file' },
   ],
@@ -50,11 +54,20 @@ async function pack(checkout: string): Promise<{ files: string[]; tarball: strin
   });
   await symlink(path.join(projectDirectory, 'node_modules'), path.join(checkout, 'node_modules'));
   await succeed('npm', ['run', 'prebuild'], checkout);
-  const report = await succeed('npm', ['pack', '--json', '--ignore-scripts'], checkout);
+  return packDirectory(checkout, checkout);
+}
+
+/** Packs the package in `directory` as it is, and puts the tarball into `destination`. */
+async function packDirectory(
+  directory: string,
+  destination: string,
+): Promise<{ files: string[]; tarball: string }> {
+  const options = ['--json', '--ignore-scripts', '--pack-destination', destination];
+  const report = await succeed('npm', ['pack', ...options], directory);
   const [packed] = JSON.parse(report) as [{ filename: string; files: { path: string }[] }];
   return {
     files: packed.files.map((file) => file.path),
-    tarball: path.join(checkout, packed.filename),
+    tarball: path.join(destination, packed.filename),
   };
 }
 
@@ -154,6 +167,117 @@ test('an ES module imports it by name', async ({ installed }) => {
   );
 });
 
+// The same for the drop-in: it is the function, has the others as properties, and holds and frees a lock.
+const exerciseDropIn = `
+  const release = await lockfile(target);
+  const busy = await lockfile.lock(target).catch(({ code }) => code);
+  const checked = await lockfile.check(target);
+  await release();
+  console.log(JSON.stringify({ same: lockfile === lockfile.lock, busy, checked, after: checkSync(target) }));
+`;
+const dropInExercised = { same: true, busy: 'ELOCKED', checked: true, after: false };
+
+const dropInForms = [
+  {
+    name: 'drop-in.cjs',
+    program: `const lockfile = require('holdfast/proper-lockfile');
+      const { checkSync } = lockfile;
+      const target = __filename;
+      (async () => {${exerciseDropIn}})();`,
+  },
+  {
+    name: 'drop-in.mjs',
+    program: `import lockfile, { checkSync } from 'holdfast/proper-lockfile';
+      const target = process.argv[1];
+      ${exerciseDropIn}`,
+  },
+];
+
+test.for(dropInForms)(
+  'the drop-in for proper-lockfile: $name',
+  async ({ name, program }, { installed }) => {
+    const file = path.join(installed.project, name);
+    await writeFile(file, program);
+    const { stdout, ...end } = await runNode([file], { cwd: installed.project });
+    expect(end).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual(dropInExercised);
+  },
+);
+
+/** Packs a package that is there, for a registry. */
+async function publish(source: string, destination: string): Promise<PublishedPackage> {
+  const { tarball } = await packDirectory(source, destination);
+  const manifest = JSON.parse(
+    await readFile(path.join(source, 'package.json'), 'utf8'),
+  ) as PublishedPackage['manifest'];
+  return { manifest, tarball };
+}
+
+test('with "overrides" a dependency that asks for proper-lockfile gets it', async ({
+  installed,
+}) => {
+  await withTemporaryDirectory(async (directory) => {
+    const dependency = path.join(directory, 'dependency');
+    await mkdir(dependency);
+    await writeFile(
+      path.join(dependency, 'package.json'),
+      JSON.stringify({
+        ...{ name: 'dependency', version: '1.0.0', main: 'index.js' },
+        dependencies: { 'proper-lockfile': '^4.1.2' },
+      }),
+    );
+    await writeFile(
+      path.join(dependency, 'index.js'),
+      `const lockfile = require('proper-lockfile');
+      const { getLocks } = require('proper-lockfile/lib/lockfile');
+      module.exports = { lockfile, getLocks, file: require.resolve('proper-lockfile/package.json') };`,
+    );
+    const readme = await readFile(
+      path.join(projectDirectory, 'packages', 'proper-lockfile', 'README.md'),
+      'utf8',
+    );
+    // What the README says is what is tried.
+    const { overrides } = JSON.parse(/```json\n(.*?)```/s.exec(readme)?.[1] ?? '') as {
+      overrides: Record<string, string>;
+    };
+    const packages = [
+      { ...(await publish(installed.location, directory)), tarball: installed.tarball },
+      await publish(path.join(projectDirectory, 'packages', 'proper-lockfile'), directory),
+      await publish(path.join(projectDirectory, 'node_modules', 'node-gyp-build'), directory),
+      await publish(dependency, directory),
+    ];
+    const project = path.join(directory, 'project');
+    await mkdir(project);
+    await writeFile(
+      path.join(project, 'package.json'),
+      JSON.stringify({ name: 'user', dependencies: { dependency: '^1.0.0' }, overrides }),
+    );
+    await withRegistry(packages, async (registry) => {
+      const cache = path.join(directory, 'cache');
+      const options = ['--registry', registry, '--cache', cache, '--no-audit', '--no-fund'];
+      await succeed('npm', ['install', ...options], project);
+    });
+    await writeFile(
+      path.join(project, 'main.cjs'),
+      `const { lockfile, getLocks, file } = require('dependency');
+      (async () => {
+        const release = await lockfile.lock(__filename);
+        const locks = Object.keys(getLocks());
+        const { tryLock } = require('holdfast');
+        const beside = await tryLock(__filename);
+        await release();
+        console.log(JSON.stringify({ name: require(file).name, locks, beside }));
+      })();`,
+    );
+    const main = path.join(await realpath(project), 'main.cjs');
+    const { stdout, ...end } = await runNode([main], { cwd: project });
+    expect(end).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      ...{ name: 'holdfast-proper-lockfile', locks: [main], beside: null },
+    });
+  });
+});
+
 test('the command is installed', async ({ installed }) => {
   const command = path.join(installed.project, 'node_modules', '.bin', 'holdfast');
   const help = await run(command, ['--help'], { cwd: installed.project });
@@ -172,16 +296,40 @@ test('Jest loads it', async ({ installed }) => {
       await expect(lock(target, { timeout: 1 })).rejects.toBeInstanceOf(HoldfastError);
       await held.release();
       expect(await withLock(target, (inner) => inner.held)).toBe(true);
+    });
+
+    test('the drop-in takes and releases a lock', async () => {
+      const lockfile = require('holdfast/proper-lockfile');
+      expect(lockfile).toBe(lockfile.lock);
+      const release = await lockfile(__filename);
+      await expect(lockfile(__filename)).rejects.toMatchObject({ code: 'ELOCKED' });
+      expect(lockfile.checkSync(__filename)).toBe(true);
+      await release();
+      await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
     });`,
   );
   const jest = path.join(projectDirectory, 'node_modules', 'jest', 'bin', 'jest.js');
   const options = ['--rootDir', installed.project, '--watchman=false', '--no-cache', '--ci'];
   const result = await runNode([jest, ...options], { cwd: installed.project, timeout: patience });
   expect(result, result.stderr).toMatchObject({ code: 0, signal: null });
-  expect(result.stderr).toContain('1 passed');
+  expect(result.stderr).toContain('2 passed');
 });
 
 const typedProgram = `
+  import lockfile, { lock as lockByName, checkSync } from 'holdfast/proper-lockfile';
+  import type { LockOptions as LockfileOptions } from 'holdfast/proper-lockfile';
+
+  export async function useDropIn(file: string): Promise<boolean> {
+    const options: LockfileOptions = { stale: 5000, retries: { retries: 3, forever: false }, onCompromised: (error: Error) => console.log(error) };
+    const release: () => Promise<void> = await lockfile(file, options);
+    await release();
+    const releaseSync: () => void = lockfile.lockSync(file, { realpath: false, lockfilePath: file });
+    releaseSync();
+    await lockByName(file, { timeout: 100 });
+    await lockfile.unlock(file);
+    return checkSync(file, { stale: 5000 }) || lockfile.check(file);
+  }
+
   import { lock, tryLock, lockSync, withLock, inspectLock, HoldfastError } from 'holdfast';
   import type { FileLock, LockHolder, LockInspection, LockOptions, WaitInfo } from 'holdfast';
 

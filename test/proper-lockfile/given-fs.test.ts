@@ -250,7 +250,7 @@ test.concurrent.each(roundings)(
       const given = watchedFs();
       given.stat.mockImplementation((name, callback) => {
         fs.stat(name, (error, stats) => {
-          callback(error, { mtime: new Date(round(stats.mtimeMs)) });
+          callback(error, { mtime: new Date(round(stats.mtime.getTime())) });
         });
       });
       const lost = vi.fn();

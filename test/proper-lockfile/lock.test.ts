@@ -20,6 +20,7 @@ import lockfile, {
   unlock,
   unlockSync,
 } from 'holdfast/proper-lockfile';
+import type * as published from 'proper-lockfile';
 import { describe, expect, test } from 'vitest';
 
 import { within } from '../helpers/bounded-wait.js';
@@ -34,6 +35,13 @@ test('the module is the function lock, and has the others as properties', () => 
       Object.entries({ lock, unlock, check, lockSync, unlockSync, checkSync }),
     ),
   );
+});
+
+test('what is typed for the published package is well typed here', () => {
+  const replacement: typeof published = lockfile;
+  const options: published.LockOptions = { retries: { retries: 1, randomize: true }, fs };
+  expect(replacement.lock).toBe(lock);
+  expect(options).toBeDefined();
 });
 
 const ways = [

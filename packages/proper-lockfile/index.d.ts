@@ -1,0 +1,2 @@
+import lockfile = require('holdfast/proper-lockfile');
+export = lockfile;
