@@ -88,7 +88,9 @@ export default defineConfig(
   {
     files: ['**/*.{ts,mts,cts}'],
     extends: [js.configs.recommended, typescript.configs.strictTypeChecked],
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.mts'] } } },
+    languageOptions: {
+      parserOptions: { projectService: { allowDefaultProject: ['*.mts', 'packages/*/*.d.ts'] } },
+    },
     rules: {
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],

@@ -75,7 +75,7 @@ export interface LockSyncOptions extends CheckOptions {
    */
   update?: number | null | undefined;
   /** Only 0, in the synchronous form. */
-  retries?: number | RetryOptions | undefined;
+  retries?: number | RetryOptions | readonly number[] | undefined;
   /**
    * Called once when the lock turns out to be lost, with an error whose code is ECOMPROMISED. The default throws it, which
    * ends the process unless somebody catches what nobody caught.
@@ -90,10 +90,10 @@ export interface LockSyncOptions extends CheckOptions {
 
 export interface LockOptions extends LockSyncOptions {
   /**
-   * How often the lock is tried again: a number, or options of the package `retry`.
+   * How often the lock is tried again: a number, options of the package `retry`, or the delays themselves.
    * @default 0
    */
-  retries?: number | RetryOptions | undefined;
+  retries?: number | RetryOptions | readonly number[] | undefined;
   /** Waits, as `timeout` does, until it aborts; rejects with `signal.reason` then. Not together with `retries` or `fs`. */
   signal?: AbortSignal | undefined;
 }
@@ -156,8 +156,9 @@ export function toLockSettings(options: LockOptions | undefined): LockSettings {
 }
 
 export function toLockSyncSettings(options: LockSyncOptions | undefined): LockSettings {
-  const { retries, signal } = (options ?? {}) as LockOptions;
-  const count = typeof retries === 'object' ? retries.retries : retries;
+  const { retries, signal }: Given = { ...options };
+  const many = typeof retries === 'object' && retries !== null && 'retries' in retries;
+  const count = many ? retries.retries : retries;
   if (typeof count === 'number' && count > 0) {
     throw Object.assign(new Error('Cannot use retries with the sync api'), { code: 'ESYNC' });
   }
