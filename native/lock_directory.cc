@@ -131,8 +131,10 @@ Error ClaimOnce(const DirectoryRules& rules, const std::string& path, HeldLock* 
   }
   if (created && error.ok()) return OpenMade(rules, path, directory, held, finding);
   if (error.ok()) return TakeOver(rules, path, directory, held, finding);
-  if (error.number != ENOTDIR) return error;
-  return JudgeOther(rules, parent, finding);
+  // What is no directory cannot be opened as one, which Windows says otherwise; or it went before it was opened.
+  if (error.number != ENOTDIR && error.number != ENOENT) return error;
+  Error found = JudgeOther(rules, parent, finding);
+  return found.ok() && *finding == Finding::kChanged ? error : found;
 }
 
 }  // namespace
@@ -220,15 +222,17 @@ Error ClaimDirectory(const DirectoryRules& rules, HeldLock* held, bool* busy) {
     if (*busy) held->directory.reset();
     return error;
   }
+  Error error;
   for (int round = 0; round < kMaxRounds; round++) {
     Finding finding = Finding::kChanged;
-    Error error = ClaimOnce(rules, path, held, &finding);
+    error = ClaimOnce(rules, path, held, &finding);
     *busy = finding == Finding::kBusy;
-    if (!error.ok() || finding != Finding::kChanged) return WithPath(error, path);
+    const bool again = finding == Finding::kChanged && (error.ok() || error.number == ENOENT);
+    if (!again) return WithPath(error, path);
   }
-  // It was made and removed again and again: by others, who have it in turn.
-  *busy = true;
-  return {};
+  // It was made and removed again and again, by others, who have it in turn; or nothing can be made here.
+  *busy = error.ok();
+  return WithPath(error, path);
 }
 
 Error LeaveWhole(HeldLock* held) {

@@ -25,7 +25,12 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from '../helpers/bounded-wait.js';
 import { has } from '../helpers/capabilities.js';
-import { leaveDirectory, withLockfileTarget } from '../helpers/lockfile-target.js';
+import {
+  leaveDirectory,
+  namesIn,
+  whileYoung,
+  withLockfileTarget,
+} from '../helpers/lockfile-target.js';
 
 test('the module is the function lock, and has the others as properties', () => {
   expect(lockfile).toBe(lock);
@@ -86,7 +91,7 @@ describe.each(ways)('$way', ({ common }) => {
       expect(await check(file, common)).toBe(true);
       await expect(release()).resolves.toBeUndefined();
       expect(await check(file, common)).toBe(false);
-      expect(readdirSync(place)).toEqual(['file']);
+      expect(namesIn(place)).toEqual(['file']);
       await (
         await lock(file, common)
       )();
@@ -107,7 +112,7 @@ describe.each(ways)('$way', ({ common }) => {
       expect(() => {
         unlockSync(file, common);
       }).toThrow('Lock is not acquired/owned by you');
-      expect(readdirSync(place)).toEqual(['file']);
+      expect(namesIn(place)).toEqual(['file']);
     }));
 
   test('a second lock is ELOCKED and names the file, also within the process', () =>
@@ -157,7 +162,7 @@ describe.each(ways)('$way', ({ common }) => {
       const releaseSync = lockSync(file, common);
       rmSync(directory, { recursive: true });
       releaseSync();
-      expect(readdirSync(place)).toEqual(['file']);
+      expect(namesIn(place)).toEqual(['file']);
     }));
 
   test('lockfilePath is where the directory is', () =>
@@ -173,7 +178,7 @@ describe.each(ways)('$way', ({ common }) => {
         expect(await check(file, common)).toBe(false);
         await expect(lock(file, options)).rejects.toMatchObject({ code: 'ELOCKED' });
         await release();
-        expect(readdirSync(inside)).toEqual([]);
+        expect(namesIn(inside)).toEqual([]);
       }
     }));
 
@@ -211,7 +216,8 @@ describe.each(ways)('$way', ({ common }) => {
 
   test('a stale directory is taken over, a fresh one is not', () =>
     withLockfileTarget(async ({ file, lockfile: directory }) => {
-      leaveDirectory(directory, 2500);
+      // Some clocks are slow.
+      leaveDirectory(directory, -60_000);
       expect(await check(file, common)).toBe(true);
       await expect(lock(file, common)).rejects.toMatchObject({ code: 'ELOCKED' });
       leaveDirectory(directory, 60_000);
@@ -229,9 +235,9 @@ describe.each(ways)('$way', ({ common }) => {
   test.each([100, false, 0, null])('stale: %s counts as 2000', (stale) =>
     withLockfileTarget(async ({ file, lockfile: directory }) => {
       const options = { ...common, stale: stale as number };
-      leaveDirectory(directory, 200);
-      expect(await check(file, options)).toBe(true);
-      await expect(lock(file, options)).rejects.toMatchObject({ code: 'ELOCKED' });
+      expect(await whileYoung(directory, 200, () => check(file, options))).toBe(true);
+      const attempt = (): Promise<unknown> => lock(file, options).catch((error: unknown) => error);
+      expect(await whileYoung(directory, 200, attempt)).toMatchObject({ code: 'ELOCKED' });
       leaveDirectory(directory, 2100);
       expect(checkSync(file, options)).toBe(false);
       await (
@@ -245,7 +251,9 @@ describe.each(ways)('$way', ({ common }) => {
       writeFileSync(directory, '');
       await expect(lock(file, common)).rejects.toMatchObject({ code: 'ELOCKED' });
       leaveDirectory(directory, 60_000);
-      await expect(lock(file, common)).rejects.toMatchObject({ code: 'ENOTDIR' });
+      // Windows' rmdir() says ENOENT of a file, which counts as success.
+      const code = expect.stringMatching(/^(ENOTDIR|ELOCKED)$/) as string;
+      await expect(lock(file, common)).rejects.toMatchObject({ code });
       expect(statSync(directory).isFile()).toBe(true);
     }));
 

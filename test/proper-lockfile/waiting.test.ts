@@ -1,28 +1,31 @@
 // `timeout` and `signal`, which proper-lockfile does not know: the kernel ends the wait.
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { lock, lockSync } from 'holdfast/proper-lockfile';
 import type { LockOptions } from 'holdfast/proper-lockfile';
 import { expect, test } from 'vitest';
 
 import { withLockfileAgents } from '../helpers/lockfile-agent.js';
-import { withLockfileTarget } from '../helpers/lockfile-target.js';
+import { namesIn, withLockfileTarget } from '../helpers/lockfile-target.js';
 import { mustBlock } from '../helpers/must-block.js';
 
-test('a wait is granted when the holder releases, first come, first served', () =>
+test('waits are granted one after the other when the holder releases', () =>
   withLockfileTarget(async ({ file, place }) => {
     const release = await lock(file);
-    const order: number[] = [];
-    const waits = [1, 2, 3].map(async (number) => {
+    let inside = 0;
+    const waits = [1, 2, 3].map(async () => {
       const next = await lock(file, { timeout: 30_000 });
-      order.push(number);
+      inside++;
+      expect(inside).toBe(1);
+      await sleep(5);
+      inside--;
       await next();
     });
     const all = await mustBlock(Promise.all(waits), 'three waits');
     await release();
     await all();
-    expect(order).toEqual([1, 2, 3]);
-    expect(readdirSync(place)).toEqual(['file']);
+    expect(namesIn(place)).toEqual(['file']);
   }));
 
 test('a wait is granted when the holder, another process, is killed', () =>
@@ -78,7 +81,7 @@ test('a signal ends the wait with its reason, behind the kernel lock and behind 
       await giveBack?.();
       if (!existsSync(lockfile)) mkdirSync(lockfile);
     }
-    expect(readdirSync(place).sort()).toEqual(['file', 'file.lock']);
+    expect(namesIn(place)).toEqual(['file', 'file.lock']);
   }));
 
 const mistakes: { options: LockOptions; problem: RegExp }[] = [
@@ -99,7 +102,7 @@ const mistakes: { options: LockOptions; problem: RegExp }[] = [
 test.each(mistakes)('$problem', ({ options, problem }) =>
   withLockfileTarget(async ({ place, file }) => {
     await expect(lock(file, options)).rejects.toThrow(problem);
-    expect(readdirSync(place)).toEqual(['file']);
+    expect(namesIn(place)).toEqual(['file']);
   }),
 );
 
