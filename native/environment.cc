@@ -407,7 +407,7 @@ Outcome Environment::Claim(Id id, const DirectoryRules& rules) {
 
 Environment::Id Environment::StartClaim(Id id, const DirectoryRules& rules) {
   const auto held = held_.find(id);
-  return StartJob([lock = held == held_.end() ? nullptr : held->second, rules] {
+  return StartJob([lock = held == held_.end() ? nullptr : held->second, rules](const Patience&) {
     return lock == nullptr ? Attempt::Of(Outcome::kStale) : ClaimAttempt(lock.get(), rules);
   });
 }
@@ -423,7 +423,7 @@ Outcome Environment::Check(const LockRequest& request, const DirectoryRules& rul
 }
 
 Environment::Id Environment::StartCheck(const LockRequest& request, const DirectoryRules& rules) {
-  return StartJob([request, rules] { return CheckAttempt(request, rules); });
+  return StartJob([request, rules](const Patience&) { return CheckAttempt(request, rules); });
 }
 
 void Environment::SetQueued(const std::string& key, bool queued) {

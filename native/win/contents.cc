@@ -135,7 +135,7 @@ Error StampModified(NativeHandle handle, uint64_t previous) {
   if (previous == 0) return {};
   if (!inspect()) return LastError("fstat");
   const int64_t stamped = basic.LastWriteTime.QuadPart;
-  if (static_cast<uint64_t>(stamped) * kNanosecondsPerTick != previous) return {};
+  if (NanosecondsSince1970(stamped) != previous) return {};
   // No file system counts in more than two seconds (FAT).
   constexpr int64_t kTicksInTwoSeconds = 20000000;
   return stamp(stamped + kTicksInTwoSeconds) ? Error{} : LastError("futimes");

@@ -231,9 +231,7 @@ Error DescribeFile(HANDLE file, FileStatus* status) {
   status->size = Combine(standard.EndOfFile);
   status->mode = (basic.FileAttributes & FILE_ATTRIBUTE_READONLY) != 0 ? 0444 : 0666;
   status->changed = Combine(basic.LastWriteTime);
-  constexpr uint64_t kTicksFrom1601To1970 = 116444736000000000;
-  status->modified = (std::max(status->changed, kTicksFrom1601To1970) - kTicksFrom1601To1970) *
-                     kNanosecondsPerTick;
+  status->modified = NanosecondsSince1970(basic.LastWriteTime.QuadPart);
   return {};
 }
 

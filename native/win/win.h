@@ -72,6 +72,13 @@ bool IsPlaceholder(DWORD tag);
 // The tag of an open file; 0 of one that is no reparse point.
 Error ReparseTag(HANDLE file, DWORD* tag);
 
+// FileStatus::modified of a time that the system counts in ticks since 1601.
+constexpr uint64_t NanosecondsSince1970(int64_t ticks) {
+  constexpr int64_t kTicksFrom1601To1970 = 116444736000000000;
+  constexpr uint64_t kNanosecondsPerTick = 100;
+  if (ticks < kTicksFrom1601To1970) return 0;
+  return static_cast<uint64_t>(ticks - kTicksFrom1601To1970) * kNanosecondsPerTick;
+}
 Error DescribeFile(HANDLE file, FileStatus* status);
 
 // Opens a directory below another by one name. With `follow` a link leads on, else it is Refusal::kLink. `*tag` is what the
@@ -103,7 +110,6 @@ class PrivateDescriptor {
 };
 
 constexpr uint32_t kOwnerWrite = 0200;
-constexpr uint64_t kNanosecondsPerTick = 100;
 inline bool IsPrivateMode(uint32_t mode) { return (mode & 077U) == 0; }
 
 // A number for the owner, equal for equal owners; 0 for those who may do everything, -1 if it cannot be read.

@@ -1,5 +1,5 @@
 // What users of proper-lockfile reported, or what was found in it, and is not so here. Numbers are those of its issues.
-import fs, { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import fs, { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import * as fsNamespace from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
 // `timeout` and `signal`, which proper-lockfile does not know: the kernel ends the wait.
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { lock, lockSync } from 'holdfast/proper-lockfile';
