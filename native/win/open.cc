@@ -245,7 +245,10 @@ Error InspectName(const Directory& directory, const std::string& name, FileStatu
   *status = FileStatus{};
   if (IsAbsent(result)) return {};
   if (result < 0) return FromStatus(result, "lstat");
-  return DescribeFile(HandleOf(file), status);
+  Error error = DescribeFile(HandleOf(file), status);
+  // Wine opens also a directory that is being deleted.
+  if (error.ok() && status->link_count == 0) *status = FileStatus{};
+  return error;
 }
 
 Error InspectFile(NativeHandle file, FileStatus* status) {

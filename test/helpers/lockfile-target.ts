@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { has } from './capabilities.js';
@@ -27,6 +28,15 @@ export function leaveDirectory(lockfile: string, age: number): void {
   if (!existsSync(lockfile)) mkdirSync(lockfile);
   const time = new Date(Date.now() - age);
   utimesSync(lockfile, time, time);
+}
+
+/**
+ * Puts another directory in the place of one, as somebody does who takes it over. That one is renamed, since Windows may keep
+ * the name of a removed one for as long as somebody has it open.
+ */
+export function replaceDirectory(lockfile: string): void {
+  renameSync(lockfile, `${lockfile}.${randomUUID()}`);
+  mkdirSync(lockfile);
 }
 
 /**

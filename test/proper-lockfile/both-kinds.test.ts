@@ -1,5 +1,5 @@
 // Processes on this package and processes on the published proper-lockfile, on one file.
-import { existsSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, rmdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -10,7 +10,11 @@ import { expect, test } from 'vitest';
 import { has } from '../helpers/capabilities.js';
 import type { LockfileAgent, Whose } from '../helpers/lockfile-agent.js';
 import { withLockfileAgents } from '../helpers/lockfile-agent.js';
-import { leaveDirectory, withLockfileTarget } from '../helpers/lockfile-target.js';
+import {
+  leaveDirectory,
+  withLockfileTarget,
+  replaceDirectory,
+} from '../helpers/lockfile-target.js';
 import { mustBlock } from '../helpers/must-block.js';
 import { isStopped, until } from '../helpers/process-figures.js';
 
@@ -211,8 +215,7 @@ test.concurrent(
       const taken = lock(file);
       await until(() => Date.now() - statSync(lockfile).mtimeMs < 30_000, 'the take-over');
       // It has looked before, and acts only now.
-      rmdirSync(lockfile);
-      mkdirSync(lockfile);
+      replaceDirectory(lockfile);
       await expect(taken).rejects.toMatchObject({ code: 'ELOCKED' });
       expect(existsSync(lockfile)).toBe(true);
       rmdirSync(lockfile);

@@ -1,5 +1,5 @@
 // What users of proper-lockfile reported, or what was found in it, and is not so here. Numbers are those of its issues.
-import fs, { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import fs, { existsSync } from 'node:fs';
 import * as fsNamespace from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,12 @@ import { check, lock, lockSync, unlock, unlockSync } from 'holdfast/proper-lockf
 import { expect, test, vi } from 'vitest';
 
 import { withLockfileAgents } from '../helpers/lockfile-agent.js';
-import { leaveDirectory, namesIn, withLockfileTarget } from '../helpers/lockfile-target.js';
+import {
+  leaveDirectory,
+  namesIn,
+  withLockfileTarget,
+  replaceDirectory,
+} from '../helpers/lockfile-target.js';
 import { until } from '../helpers/process-figures.js';
 import { atScale, limitAtScale } from '../helpers/scale.js';
 
@@ -81,8 +86,7 @@ test('an exit does not remove the lock of somebody who took it over', () =>
     withLockfileTarget(async ({ file, lockfile }) => {
       const holder = await start('ours');
       await holder.lock(file);
-      rmdirSync(lockfile);
-      mkdirSync(lockfile);
+      replaceDirectory(lockfile);
       await holder.call('exit', 0);
       expect(await holder.child.waitForExit()).toEqual({ code: 0, signal: null });
       expect(existsSync(lockfile)).toBe(true);

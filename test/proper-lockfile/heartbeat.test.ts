@@ -1,12 +1,17 @@
 // The directory of a held lock: refreshed by a native thread, watched by the same, and given up when it is lost.
-import { existsSync, readdirSync, renameSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, rmdirSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { lock, lockSync } from 'holdfast/proper-lockfile';
 import type { LockOptions } from 'holdfast/proper-lockfile';
 import { expect, test, vi } from 'vitest';
 
-import { leaveDirectory, withLockfileTarget } from '../helpers/lockfile-target.js';
+import {
+  leaveDirectory,
+  namesIn,
+  replaceDirectory,
+  withLockfileTarget,
+} from '../helpers/lockfile-target.js';
 import { withLockfileAgents } from '../helpers/lockfile-agent.js';
 import { until } from '../helpers/process-figures.js';
 
@@ -104,11 +109,7 @@ const losses: {
   { loss: 'that is removed', lose: rmdirSync, message: /^ENOENT/, remains: false },
   {
     loss: 'that is replaced',
-    lose: (lockfile) => {
-      // The old one is kept, so that its number is not given to the new one.
-      renameSync(lockfile, `${lockfile}.old`);
-      mkdirSync(lockfile);
-    },
+    lose: replaceDirectory,
     message: /^Unable to update lock within the stale threshold$/,
     remains: true,
   },
@@ -136,7 +137,7 @@ test.concurrent.each(losses)(
       expect(error.message).toMatch(message);
       await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });
       expect(existsSync(lockfile)).toBe(remains);
-      expect(readdirSync(place)).not.toContain('.file.lock');
+      expect(namesIn(place)).not.toContain('.file.lock');
       await sleep(1200);
       expect(lost).toHaveBeenCalledTimes(1);
     }),
@@ -165,17 +166,13 @@ test.concurrent(
   () =>
     withLockfileTarget(async ({ file, lockfile }) => {
       const lost = vi.fn();
-      const rob = (): void => {
-        rmdirSync(lockfile);
-        mkdirSync(lockfile);
-      };
       const release = await lock(file, { onCompromised: lost });
-      rob();
+      replaceDirectory(lockfile);
       await expect(release()).rejects.toMatchObject({ code: 'ECOMPROMISED' });
       expect(existsSync(lockfile)).toBe(true);
       rmdirSync(lockfile);
       const releaseSync = lockSync(file, { onCompromised: lost });
-      rob();
+      replaceDirectory(lockfile);
       expect(releaseSync).toThrow('Unable to update lock within the stale threshold');
       expect(existsSync(lockfile)).toBe(true);
       await expect(release()).rejects.toMatchObject({ code: 'ERELEASED' });

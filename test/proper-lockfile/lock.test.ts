@@ -169,7 +169,7 @@ describe.each(ways)('$way', ({ common }) => {
     withLockfileTarget(async ({ place, file, lockfile: directory }) => {
       const inside = path.join(place, 'inside');
       mkdirSync(inside);
-      for (const name of ['other.lock', 'other', '.other.lock']) {
+      for (const name of ['other.lock', 'other', '.hidden.lock']) {
         const options = { ...common, lockfilePath: path.join(inside, name) };
         const release = await lock(file, options);
         expect(existsSync(options.lockfilePath)).toBe(true);

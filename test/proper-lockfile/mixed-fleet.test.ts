@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 
-import type { Child, Children } from '../helpers/child.js';
+import type { Child, ChildMessage, Children } from '../helpers/child.js';
 import { withChildren } from '../helpers/child.js';
 import type { Whose } from '../helpers/lockfile-agent.js';
 import { withLockfileTarget } from '../helpers/lockfile-target.js';
@@ -115,17 +115,23 @@ test(
           .flatMap((child) => child.messagesSoFar('overlap'))
           // Who was killed inside has left his marker.
           .filter(({ other, at }) => Number(at) < (killedAt.get(String(other)) ?? Infinity));
-        // Two of theirs may take one stale lock over together, as they always could (#121).
-        const withOurs = overlaps.filter(({ one, other }) =>
-          `${String(one)} ${String(other)}`.includes('ours'),
-        );
-        expect(withOurs).toEqual([]);
-        const failures = all.flatMap((child) => child.messagesSoFar('failure'));
-        expect(failures.filter(({ who }) => String(who).startsWith('ours'))).toEqual([]);
+        // Two of theirs may take one stale lock over together, as they always could (#121), and then remove one another's
+        // directory, or whoever's is there. Nothing else may let two in where one is ours.
+        const robberies = all.flatMap((child) => child.messagesSoFar('robbery'));
+        const isUnexplained = ({ at }: ChildMessage): boolean =>
+          !robberies.some((robbery) => Math.abs(Number(at) - Number(robbery.at)) < 5000);
+        const isOurs = (who: unknown): boolean => String(who).startsWith('ours');
+        const withOurs = overlaps.filter(({ one, other }) => isOurs(one) || isOurs(other));
+        const failures = all
+          .flatMap((child) => child.messagesSoFar('failure'))
+          .filter(({ who }) => isOurs(who));
+        expect(withOurs.filter(isUnexplained)).toEqual([]);
+        expect(failures.filter(isUnexplained)).toEqual([]);
         printFigure(
           `${all.length - fleet.length} kills, of ours inside ${killedInside.ours}, of theirs inside ` +
-            `${killedInside.theirs}: ${countIn(file)} increments, no overlap with one of ours, ` +
-            `${overlaps.length} among theirs`,
+            `${killedInside.theirs}: ${countIn(file)} increments; theirs removed somebody else's lock ` +
+            `${robberies.length} times, after which two were inside ${overlaps.length} times, ` +
+            `${withOurs.length} times one of ours`,
         );
       }),
     ),
