@@ -31,11 +31,16 @@ export function leaveDirectory(lockfile: string, age: number): void {
 }
 
 /**
- * Puts another directory in the place of one, as somebody does who takes it over. That one is renamed, since Windows may keep
- * the name of a removed one for as long as somebody has it open.
+ * Takes a directory away. It is renamed, since Windows may keep the name of a removed one for as long as somebody has it
+ * open.
  */
-export function replaceDirectory(lockfile: string): void {
+export function takeDirectoryAway(lockfile: string): void {
   renameSync(lockfile, `${lockfile}.${randomUUID()}`);
+}
+
+/** Puts another directory in the place of one, as somebody does who takes it over. */
+export function replaceDirectory(lockfile: string): void {
+  takeDirectoryAway(lockfile);
   mkdirSync(lockfile);
 }
 

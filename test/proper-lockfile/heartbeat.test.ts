@@ -10,6 +10,7 @@ import {
   leaveDirectory,
   namesIn,
   replaceDirectory,
+  takeDirectoryAway,
   withLockfileTarget,
 } from '../helpers/lockfile-target.js';
 import { withLockfileAgents } from '../helpers/lockfile-agent.js';
@@ -106,7 +107,7 @@ const losses: {
   message: RegExp;
   remains: boolean;
 }[] = [
-  { loss: 'that is removed', lose: rmdirSync, message: /^ENOENT/, remains: false },
+  { loss: 'that is gone', lose: takeDirectoryAway, message: /^ENOENT/, remains: false },
   {
     loss: 'that is replaced',
     lose: replaceDirectory,
@@ -152,7 +153,7 @@ test.concurrent('onCompromised may lock again', patience, () =>
           lock(file).then(resolve, reject);
         },
       }).then(() => {
-        rmdirSync(lockfile);
+        takeDirectoryAway(lockfile);
       }, reject);
     });
     expect(existsSync(lockfile)).toBe(true);
@@ -185,7 +186,7 @@ test.concurrent('nobody who handles the loss: it ends the process', patience, ()
     withLockfileTarget(async ({ file, lockfile }) => {
       const holder = await start('ours');
       await holder.call('lockPlainly', file, { update: 1000 });
-      rmdirSync(lockfile);
+      takeDirectoryAway(lockfile);
       expect(await holder.child.waitForExit()).toEqual({ code: 1, signal: null });
       expect(holder.child.stderr).toContain('ECOMPROMISED');
     }),
