@@ -58,8 +58,8 @@ test.for(orders)(
           all.map((child) => child.waitForExit(limitAtScale(50_000))),
         );
         const seconds = (performance.now() - startedAt) / 1000;
-        for (const exit of exits) expect(exit).toEqual({ code: 0, signal: null });
         for (const child of all) expect(child.stderr).toBe('');
+        for (const exit of exits) expect(exit).toEqual({ code: 0, signal: null });
         expect(all.flatMap((child) => child.messagesSoFar('overlap'))).toEqual([]);
         expect(all.flatMap((child) => child.messagesSoFar('failure'))).toEqual([]);
         expect(countIn(file)).toBe(2 * each * rounds);
