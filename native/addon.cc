@@ -6,6 +6,7 @@
 #include "addon_data.h"
 #include "append_log_binding.h"
 #include "binding.h"
+#include "file_range_binding.h"
 #include "platform.h"
 #include "replace_binding.h"
 
@@ -31,6 +32,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   holdfast::ExportLockFunctions(functions, data.get());
   holdfast::ExportReplaceFunctions(functions, data.get());
   holdfast::ExportAppendLogFunctions(functions, data.get());
+  holdfast::ExportFileRangeFunctions(functions, data.get());
   env.GetInstanceData<Instances>()->all.push_back(std::move(data));
   return functions;
 }

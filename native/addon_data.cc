@@ -7,7 +7,7 @@ namespace holdfast {
 namespace {
 
 // The places in the result array, as src/native.ts reads them.
-enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote };
+enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote, kAge };
 enum PreviousFlag : uint8_t {
   kHasHolder = 1,
   kIsMalformed = 2,
@@ -21,6 +21,10 @@ int PreviousFlagsOf(const DecodedRecord& previous) {
   if (previous.state == RecordState::kMalformed) flags |= kIsMalformed;
   if (previous.session_rejected) flags |= kSessionRejected;
   return flags;
+}
+
+double MillisecondsSince(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - then).count();
 }
 
 }  // namespace
@@ -78,6 +82,7 @@ Outcome AddonData::Report(Outcome outcome) {
       numbers_[kToken] = static_cast<double>(held->token);
       numbers_[kPreviousFlags] =
           PreviousFlagsOf(held->previous) | (held->taken_over ? kTakenOver : 0);
+      numbers_[kAge] = held->ttl == 0 ? 0 : MillisecondsSince(held->entered);
       numbers_[kRemote] = held->file.file_system == FileSystemClass::kLocal ? 0 : 1;
     }
   }

@@ -6,7 +6,7 @@
 #include "addon_data.h"
 #include "append_log.h"
 #include "binding.h"
-#include "pool_worker.h"
+#include "job_worker.h"
 
 namespace holdfast {
 
@@ -70,7 +70,7 @@ Value OpenLog(const CallbackInfo& info) {
       (flags & kRefuseParentLinks) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   request.trust_any_owner = (flags & kAnyOwner) != 0;
   auto log = std::make_shared<AppendLog>(std::move(request));
-  return PoolWorker<Opening>::Start(info.Env(), {std::move(log), &AddonData::Of(info), {}});
+  return JobWorker<Opening>::Start(info.Env(), {std::move(log), &AddonData::Of(info), {}});
 }
 
 // (id, lines, withoutLock)
@@ -83,7 +83,7 @@ Appending AppendingOf(const CallbackInfo& info) {
 }
 
 Value AppendToLog(const CallbackInfo& info) {
-  return PoolWorker<Appending>::Start(info.Env(), AppendingOf(info));
+  return JobWorker<Appending>::Start(info.Env(), AppendingOf(info));
 }
 
 Value AppendToLogSync(const CallbackInfo& info) {

@@ -1,6 +1,7 @@
 #include "attempt.h"
 
 #include <cerrno>
+#include <chrono>
 
 #include "path.h"
 
@@ -10,7 +11,9 @@ namespace {
 
 constexpr int kMaxRounds = 100;
 
-Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous,
+using Clock = std::chrono::steady_clock;
+
+Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous, Clock::time_point since,
                 bool taken_over = false) {
   Attempt attempt = Attempt::Of(Outcome::kGranted);
   attempt.held.token = claim.token;
@@ -18,6 +21,7 @@ Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous,
   attempt.held.epoch = claim.epoch;
   attempt.held.previous = std::move(previous);
   attempt.held.taken_over = taken_over;
+  attempt.held.entered = since;
   attempt.held.file = std::move(file);
   return attempt;
 }
@@ -99,6 +103,7 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
     error = OpenChecked(request, &location, &file);
     if (!error.ok()) return Attempt::Failure(std::move(error));
     file.file_system = kind;
+    const Clock::time_point since = Clock::now();
     bool granted = false;
     error = TryLock(file.file.get(), file.mode, &granted, file.slot);
     if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), file.location.path));
@@ -108,7 +113,7 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
       // That it cannot be taken over is no reason to wait no longer.
       static_cast<void>(TakeOver(*options.overdue, patience, &file, claim, &previous, &taken_over));
       if (taken_over && file.mode == LockMode::kExclusive) {
-        return Granted(std::move(file), *claim, std::move(previous), true);
+        return Granted(std::move(file), *claim, std::move(previous), since, true);
       }
       if (taken_over) error = TryLock(file.file.get(), file.mode, &granted, file.slot);
       if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), file.location.path));
@@ -117,7 +122,7 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
     Entry entry = Entry::kMoved;
     error = Enter(file, patience, claim, &previous, &entry);
     if (error.ok() && entry == Entry::kEntered) {
-      return Granted(std::move(file), *claim, std::move(previous), taken_over);
+      return Granted(std::move(file), *claim, std::move(previous), since, taken_over);
     }
     static_cast<void>(Unlock(file.file.get(), file.slot));
     if (!error.ok()) return Attempt::Failure(std::move(error));
@@ -129,11 +134,12 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
 }
 
 Attempt CompleteGrant(LockFile* file, const Patience& patience, Record claim) {
+  const Clock::time_point since = Clock::now();
   DecodedRecord previous;
   Entry entry = Entry::kMoved;
   Error error = Enter(*file, patience, &claim, &previous, &entry);
   if (error.ok() && entry == Entry::kEntered) {
-    return Granted(std::move(*file), claim, std::move(previous));
+    return Granted(std::move(*file), claim, std::move(previous), since);
   }
   if (error.ok() && entry == Entry::kGuarded) return Attempt::Of(Outcome::kGuarded);
   GiveBack(std::move(*file));

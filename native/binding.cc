@@ -250,6 +250,14 @@ Value LastError(const CallbackInfo& info) {
   return ErrorValueOf(info.Env(), EnvironmentOf(info).last_error());
 }
 
+Napi::Array ProcessIdsValue(Napi::Env env, const std::vector<int64_t>& pids) {
+  Napi::Array array = Napi::Array::New(env);
+  for (uint32_t index = 0; index < pids.size(); index++) {
+    array.Set(index, static_cast<double>(pids[index]));
+  }
+  return array;
+}
+
 Value LastInspection(const CallbackInfo& info) {
   const Inspection& inspection = EnvironmentOf(info).result_inspection();
   Napi::Object object = Napi::Object::New(info.Env());
@@ -260,11 +268,8 @@ Value LastInspection(const CallbackInfo& info) {
   object.Set("shared", inspection.shared);
   object.Set("liveness", static_cast<double>(inspection.liveness));
   object.Set("record", RecordValue(info.Env(), inspection.record));
-  Napi::Array pids = Napi::Array::New(info.Env());
-  for (uint32_t index = 0; index < inspection.pids.size(); index++) {
-    pids.Set(index, static_cast<double>(inspection.pids[index]));
-  }
-  object.Set("pids", pids);
+  object.Set("pids", ProcessIdsValue(info.Env(), inspection.pids));
+  object.Set("inheritors", ProcessIdsValue(info.Env(), inspection.inheritors));
   return object;
 }
 

@@ -50,6 +50,7 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
                                                                      FileSystemClass::kLocal);
     if (error.ok() && !inspection->known)
       error = ProbeLock(file.get(), inspection->record.record.epoch, inspection);
+    if (inspection->held) inspection->inheritors = FindInheritors(status.identity, holders.pids);
   }
   if (!error.ok()) error.path = location.path;
   const Record& holder = inspection->record.record;

@@ -18,6 +18,7 @@ struct Inspection {
   bool shared = false;
   // Those that the kernel names.
   std::vector<int64_t> pids;
+  std::vector<int64_t> inheritors;
   DecodedRecord record;
   Liveness liveness = Liveness::kUnknown;  // of the holder in the record
 };

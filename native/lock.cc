@@ -189,6 +189,7 @@ Error Enter(const LockFile& lock_file, const Patience& patience, Record* claim,
     if (!error.ok() || moved) return error;
   }
   *entry = Entry::kEntered;
+  claim->epoch = previous->record.epoch;
   const NativeHandle file = lock_file.file.get();
   if (lock_file.mode == LockMode::kShared) {
     claim->token = 0;  // a fencing token comes with exclusive grants only

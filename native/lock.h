@@ -3,6 +3,7 @@
 #ifndef HOLDFAST_LOCK_H_
 #define HOLDFAST_LOCK_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -30,6 +31,8 @@ struct HeldLock {
   // the lock was taken over from it.
   DecodedRecord previous;
   bool taken_over = false;
+  // Not later than the record was written, which is the first sign of life of a holder with a ttl.
+  std::chrono::steady_clock::time_point entered;
 };
 
 // The directories that `request` leads through, as they are spelled: what has to be touched first.

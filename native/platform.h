@@ -132,8 +132,8 @@ struct FileVersion {
   FileIdentity identity;
   uint64_t size = 0;
   uint64_t changed = 0;
-  uint64_t modified =
-      0;  // StampVersion() makes it tell files apart that were made in one tick of the system's clock
+  // StampVersion() makes this tell files apart that were made in one tick of the system's clock.
+  uint64_t modified = 0;
 
   bool operator==(const FileVersion& other) const {
     return identity == other.identity && size == other.size && changed == other.changed &&
@@ -339,6 +339,12 @@ struct KernelHolders {
   bool complete = false;
 };
 KernelHolders FindKernelHolders(const FileIdentity& identity);
+
+// Processes that hold the lock on the file without having taken it: they have inherited the handle of one that ended or
+// closed it. `takers` are those that FindKernelHolders() names: while one of them may still hold the lock nobody is looked
+// for, since that is a look at every process. Empty where the kernel does not tell, and for those that it does not show.
+std::vector<int64_t> FindInheritors(const FileIdentity& identity,
+                                    const std::vector<int64_t>& takers);
 
 // ---- Waiting -------------------------------------------------------------------------------------------------------
 

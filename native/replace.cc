@@ -78,8 +78,10 @@ Error Replacement::MakeParents(const std::string& directory) {
   error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made);
   if (error.ok() && request_.durability == Durability::kFull) error = FlushDirectory(directory_);
   if (!error.ok()) return WithPath(error, directory);
-  // Somebody else may have made it meanwhile, as a link for instance.
-  if (!request_.within.empty()) return OpenInside(directory, &directory_);
+  // Somebody else may have made it meanwhile, as a link for instance, which not every caller wants to be followed.
+  if (!request_.within.empty() || request_.parents == ParentPolicy::kRefuseLinks) {
+    return OpenInside(directory, &directory_);
+  }
   directory_ = std::move(made);
   return {};
 }

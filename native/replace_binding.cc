@@ -5,8 +5,9 @@
 
 #include "addon_data.h"
 #include "binding.h"
-#include "pool_worker.h"
+#include "job_worker.h"
 #include "read_file.h"
+#include "remove_file.h"
 #include "replace.h"
 
 namespace holdfast {
@@ -147,7 +148,7 @@ Value OpenReplacement(const CallbackInfo& info) {
 }
 
 Value ReplaceSteps(const CallbackInfo& info) {
-  return PoolWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
+  return JobWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
 }
 
 Value ReplaceStepsSync(const CallbackInfo& info) {
@@ -204,13 +205,41 @@ Reading ReadingOf(const CallbackInfo& info) {
 }
 
 Value ReadFile(const CallbackInfo& info) {
-  return PoolWorker<Reading>::Start(info.Env(), ReadingOf(info));
+  return JobWorker<Reading>::Start(info.Env(), ReadingOf(info));
 }
 
 Value ReadFileSync(const CallbackInfo& info) {
   Reading reading = ReadingOf(info);
   reading.Run();
   return reading.ToValue(info.Env());
+}
+
+// ---- Removing ----
+
+struct Removal {
+  RemoveRequest request;
+  bool removed = false;
+  Error error;
+
+  void Run() { error = RemoveFile(request, &removed); }
+
+  Napi::Object ToValue(Napi::Env env) const {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("ok", error.ok());
+    object.Set("removed", removed);
+    object.Set("transient", error.transient);
+    if (!error.ok()) object.Set("error", ErrorValueOf(env, error));
+    return object;
+  }
+};
+
+Value RemoveRegularFile(const CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  Removal removal;
+  removal.request.path = StringOf(options, "path");
+  removal.request.parents = ParentsOf(options);
+  removal.request.expected = VersionOfText(StringOf(options, "expected"));
+  return JobWorker<Removal>::Start(info.Env(), std::move(removal));
 }
 
 }  // namespace
@@ -223,6 +252,7 @@ void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
   Export<CloseReplacement>(exports, "closeReplacement", data);
   Export<ReadFile>(exports, "readFile", data);
   Export<ReadFileSync>(exports, "readFileSync", data);
+  Export<RemoveRegularFile>(exports, "removeFile", data);
 }
 
 }  // namespace holdfast

@@ -241,7 +241,8 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
 
   #startSigns(ttl: number): SignsOfLife {
     const lock = new WeakRef(this);
-    return new SignsOfLife(this.#id, ttl, this.#remote, (outcome) => {
+    const recordAge = result[ResultIndex.age] ?? 0;
+    return new SignsOfLife(this.#id, ttl, this.#remote, recordAge, (outcome) => {
       const held = lock.deref();
       if (held !== undefined) held.#acceptLook(outcome);
     });

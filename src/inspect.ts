@@ -1,5 +1,12 @@
 import { toError } from './errors.js';
-import { delivered, livenessNames, native, Outcome, RecordState } from './native.js';
+import {
+  delivered,
+  livenessNames,
+  native,
+  Outcome,
+  RecordState,
+  type NativeInspection,
+} from './native.js';
 import { acquireArguments, toRequest, withLinksFollowed, type InspectOptions } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 
@@ -12,17 +19,27 @@ export interface LockInspection {
   /** Whether it is held shared; null unless it is held. */
   shared: boolean | null;
   /**
-   * Whom the lock file names. With `state: 'free'` that is a holder that ended without release. A shared holder leaves
-   * no name.
+   * Who holds the lock, as the lock file names it. Null when nobody does, and for a holder that leaves no name: a shared
+   * one, or a program other than holdfast.
    */
   holder: LockHolder | null;
-  /** Whether the process that `holder` names is still there. */
-  liveness: 'alive' | 'dead' | 'unknown';
+  /** A holder that ended without release, and whom the lock file still names: it is not the present one. */
+  previousHolder: LockHolder | null;
+  /** Milliseconds without a sign of life after which `holder` loses its lock to whoever waits; null when it never does. */
+  ttl: number | null;
   /**
-   * The processes that took the lock, as the kernel names them (Linux). A process that inherited the descriptor of a
-   * holder that has died is not among them.
+   * Whether the process that the lock file names, as either of the two, is still there: by its pid and the time of its
+   * start, so that another process with that pid is not taken for it. Never more than `unknown` for a process of another
+   * machine or pid namespace.
    */
+  liveness: 'alive' | 'dead' | 'unknown';
+  /** The processes that took the lock, as the kernel names them (Linux), whether they are still there or not. */
   pids: number[];
+  /**
+   * The processes that hold the lock since they inherited it, when those that took it do not any more (Linux; what this
+   * user may not see is not among them).
+   */
+  inheritedBy: number[];
   /** The lock file's record is damaged and was not believed. */
   malformed: boolean;
   /** The file system the lock file is on. */
@@ -51,15 +68,28 @@ export async function inspectLock(
 
 function toInspection(target: string): LockInspection {
   const seen = native.lastInspection();
+  const named = holderOf(seen.record, seen.path);
+  const isPast = (seen.known && !seen.held) || (named !== null && isTakenByOthers(named.pid, seen));
   return {
     target,
     lockPath: seen.path,
     state: !seen.known ? 'unknown' : seen.held ? 'held' : 'free',
     shared: seen.held ? seen.shared : null,
-    holder: holderOf(seen.record, seen.path),
+    holder: isPast ? null : named,
+    previousHolder: isPast ? named : null,
+    ttl: named !== null && !isPast && seen.record.ttl > 0 ? seen.record.ttl : null,
     liveness: livenessNames[seen.liveness] ?? 'unknown',
     pids: seen.pids,
+    inheritedBy: seen.inheritors,
     malformed: seen.record.state === RecordState.malformed,
     fileSystem: seen.fileSystem,
   };
+}
+
+/**
+ * Whether the kernel names others than `pid` as those who took the lock. Where nothing can be said of a process's life, its
+ * number may be one of another machine or pid namespace, and is not comparable.
+ */
+function isTakenByOthers(pid: number, { pids, liveness }: NativeInspection): boolean {
+  return livenessNames[liveness] !== 'unknown' && pids.length > 0 && !pids.includes(pid);
 }

@@ -9,7 +9,7 @@ import { resolveOnWindows } from './windows-path.js';
 // Only the system knows what ".." leads to behind a link. On Windows that is nothing but text, and the system's answer also
 // spells names as the disk does and drives as what they stand for, so that it cannot be compared.
 const onWindows = process.platform === 'win32';
-const realPath = promisify(onWindows ? realpath : realpath.native);
+export const realPath = promisify(onWindows ? realpath : realpath.native);
 const realPathSync = onWindows ? realpathSync : realpathSync.native;
 
 /** As many as Linux follows in one path. */

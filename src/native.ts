@@ -41,7 +41,7 @@ export const RecordState = { valid: 0, empty: 1, malformed: 2, foreign: 3 } as c
 export const livenessNames = ['alive', 'dead', 'unknown'] as const;
 
 /** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
-export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3 } as const;
+export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3, age: 4 } as const;
 export const PreviousFlag = {
   hasHolder: 1,
   malformed: 2,
@@ -84,6 +84,7 @@ export interface NativeInspection {
   liveness: number;
   record: NativeRecord;
   pids: number[];
+  inheritors: number[];
 }
 
 /** A replace, as native/replace_binding.cc takes it; numbers are those of the enums in native/replace.h. */
@@ -166,12 +167,34 @@ export type NativeLogOpening =
 export type NativeAppending =
   { ok: false; appended: false; error: NativeError } | { ok: true; appended: boolean };
 
+export interface NativeRemoveOptions {
+  path: string;
+  refuseParentLinks: boolean;
+  /** An identity. */
+  expected: string;
+}
+
+export type NativeRemoval =
+  | { ok: false; transient: boolean; error: NativeError }
+  /** Not removed: it was not the expected file. */
+  | { ok: true; removed: boolean };
+
 /** What a holder says of itself. */
 export type ClaimantArguments = [
   sessionId: string | undefined,
   sessionHash: string | undefined,
   ttl: number,
 ];
+
+export type NativeTailWriting =
+  | { ok: false; error: NativeError }
+  /** Nothing was written to a file of less than `offset` bytes. */
+  | { ok: true; exists: boolean; fileSize: number };
+
+export type NativeRangeReading =
+  { ok: false; error: NativeError } | { ok: true; exists: boolean; contents: Buffer };
+
+type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number];
 
 type AcquireArguments = [
   target: string,
@@ -227,6 +250,12 @@ interface NativeBinding {
   closeReplacement(id: number): void;
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
+  removeFile(options: NativeRemoveOptions): Promise<NativeRemoval>;
+
+  writeFileTail(
+    ...range: [...RangeArguments, anyOwner: boolean, durability: number, bytes: Uint8Array]
+  ): Promise<NativeTailWriting>;
+  readFileRange(...range: [...RangeArguments, size: number]): Promise<NativeRangeReading>;
 
   openLog(path: string, mode: number, flags: number): Promise<NativeLogOpening>;
   appendToLog(id: number, lines: string, withoutLock: boolean): Promise<NativeAppending>;
@@ -254,7 +283,7 @@ interface NativeAddon {
   ): NativeBinding;
 }
 
-export const result = new Float64Array(4);
+export const result = new Float64Array(5);
 
 const addon = load(join(__dirname, '..')) as NativeAddon;
 

@@ -13,7 +13,7 @@ import {
   toSignal,
   toTimeout,
 } from './option-checks.js';
-import { sanitizeSessionId } from './sanitize.js';
+import { sessionIdentity } from './sanitize.js';
 
 /** What every form of taking a lock accepts. */
 export interface TryLockOptions {
@@ -161,7 +161,6 @@ const allowedOptions: Record<Form, ReadonlySet<string>> = {
 export const lockOptionNames: ReadonlySet<string> = allowedOptions.withLock;
 
 const longestName = 255;
-const longestSessionId = 128;
 const ownerReadWrite = 0o600;
 
 /** Checks the arguments of `form`; throws a TypeError or RangeError that names what is wrong. */
@@ -300,9 +299,9 @@ function applySession(request: LockRequest, session: unknown): void {
   if (typeof session !== 'string') {
     throw new TypeError(`option 'session' must be a string, got ${show(session)}`);
   }
-  if (session === '') return;
-  request.sessionId = sanitizeSessionId(session).slice(0, longestSessionId);
-  request.sessionHash = createHash('sha256').update(session).digest('hex');
+  const identity = sessionIdentity(session);
+  request.sessionId = identity?.id;
+  request.sessionHash = identity?.hash;
 }
 
 /**

@@ -104,7 +104,7 @@ export interface ReplaceRequest {
 }
 
 const linkPolicies = ['refuse', 'replace', 'follow'] as const;
-const durabilities = ['none', 'ordered', 'full'] as const;
+export const durabilities = ['none', 'ordered', 'full'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
 export const alwaysCopy = copyFallbacks.indexOf('always');
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;

@@ -4,6 +4,12 @@ const longestName = 64;
 const hashDigits = 40;
 const longestPrefix = longestName - hashDigits - 1;
 
+/** What stands for the id of no session; it equals nothing, itself included. */
+const noSession = 'unknown';
+
+/** Of a longer id a file keeps the beginning, and its hash. */
+const longestStoredId = 128;
+
 const plainName = new RegExp(`^[a-z0-9_-]{1,${longestName}}$`);
 const ownSuffix = new RegExp(`-[0-9a-f]{${hashDigits}}$`);
 const windowsDevice = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])$/;
@@ -19,8 +25,31 @@ const windowsDevice = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])$/;
  * a safe file name (`CON` stays `CON`, and nothing bounds its length): {@link safeFileName} is.
  */
 export function sanitizeSessionId(id: unknown): string {
-  if (typeof id !== 'string' || id === '') return 'unknown';
+  if (typeof id !== 'string' || id === '') return noSession;
   return id.replace(/[^A-Za-z0-9_-]/gu, '_');
+}
+
+/** What a file keeps of a session id. */
+export interface SessionIdentity {
+  /** Sanitized, at most 128 characters: for people, and not enough to tell one session from another. */
+  id: string;
+  /** The SHA-256 of the id as it was given, in hexadecimal. */
+  hash: string;
+}
+
+/** What is kept of a session id; null for none, which is also what the id `unknown` says. */
+export function sessionIdentity(id: string): SessionIdentity | null {
+  const stored = storedSessionId(id);
+  if (stored === null) return null;
+  // UTF-8, so that a script can compute it. There it would turn every lone surrogate into the same replacement character.
+  const bytes = Buffer.from(id, id.isWellFormed() ? 'utf8' : 'utf16le');
+  return { id: stored, hash: createHash('sha256').update(bytes).digest('hex') };
+}
+
+/** The form of a session id in which it is stored and compared; null for none. */
+export function storedSessionId(id: string): string | null {
+  const sanitized = sanitizeSessionId(id);
+  return sanitized === noSession ? null : sanitized.slice(0, longestStoredId);
 }
 
 /**

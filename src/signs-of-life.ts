@@ -11,18 +11,26 @@ export class SignsOfLife {
   readonly #onSign: (outcome: Outcome) => void;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  /** Since the record was written, by the clock that no step of the wall clock moves. */
-  #lastSignAt = performance.now();
+  /** By the clock that no step of the wall clock moves. */
+  #lastSignAt: number;
 
   /**
-   * `onSign` is told what each sign came to: `granted`, `stale` when the lock is lost, or `failed`. It must not lead to the
+   * `recordAge`: milliseconds since the record was written, which is the first sign; a thread may have done that while this
+   * one was blocked. `onSign` is told what each sign came to: `granted`, `stale` when the lock is lost, or `failed`. It must not lead to the
    * lock object itself: that may be dropped while the lock stays held.
    */
-  constructor(id: number, ttl: number, remote: boolean, onSign: (outcome: Outcome) => void) {
+  constructor(
+    id: number,
+    ttl: number,
+    remote: boolean,
+    recordAge: number,
+    onSign: (outcome: Outcome) => void,
+  ) {
     this.#id = id;
     this.#ttl = ttl;
     this.#remote = remote;
     this.#onSign = onSign;
+    this.#lastSignAt = performance.now() - recordAge;
     this.#schedule();
   }
 

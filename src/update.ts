@@ -40,7 +40,8 @@ export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
   signal?: AbortSignal | undefined;
 }
 
-const defaultTimeout = 30_000;
+/** Milliseconds that whatever takes a lock for one step waits for it, unless told otherwise. */
+export const defaultTimeout = 30_000;
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set([
   ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],

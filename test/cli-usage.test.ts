@@ -20,6 +20,13 @@ const options = {
   who: [['--json'], ['-h, --help']],
   replace: [['-m, --mode MODE'], ['--durability LEVEL'], ['--create-only'], ['-h, --help']],
   journal: [['--summary'], ['--json'], ['-h, --help']],
+  session: [
+    ['--session ID'],
+    ['--ttl DURATION'],
+    ['-w, --timeout DURATION'],
+    ['--json'],
+    ['-h, --help'],
+  ],
   demo: [['--without-lock'], ['--processes N'], ['--rounds N'], ['-h, --help']],
 } as const;
 const commands = Object.keys(options) as (keyof typeof options)[];

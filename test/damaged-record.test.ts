@@ -87,7 +87,11 @@ describe.each(users)('as $name', ({ identity }) => {
           await giveTo(identity, directory);
           const holder = { pid: deadHolder.pid, token: deadHolder.token, session: null };
 
-          expect(await agent.inspectLock(target)).toMatchObject({ holder, malformed: false });
+          expect(await agent.inspectLock(target)).toMatchObject({
+            holder: null,
+            previousHolder: holder,
+            malformed: false,
+          });
           const held = await agent.lockSync(target, { session: '../mine' });
           expect(held.previousHolder).toMatchObject(holder);
           expect((await agent.inspectLock(target)).holder?.session).toBe('___mine');
@@ -132,7 +136,12 @@ async function expectUnbelieved(
   const report = { event: 'record_rejected', data: { lockPath, reason: 'malformed' } };
 
   const seen = await agent.inspectLock(target);
-  expect(seen, name).toMatchObject({ state: 'free', holder: null, malformed: true });
+  expect(seen, name).toMatchObject({
+    state: 'free',
+    holder: null,
+    previousHolder: null,
+    malformed: true,
+  });
   expect(await reports(), name).toEqual([report]);
 
   // A shared holder writes no record.

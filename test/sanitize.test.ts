@@ -4,6 +4,9 @@ import fc from 'fast-check';
 import { safeFileName, sanitizeSessionId } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import { sessionIdentity } from '../dist/sanitize.js';
+import { sha256 } from './helpers/session-file.js';
+
 /** Any sequence of UTF-16 code units, lone surrogates included, with what is dangerous in it more often than by chance. */
 const anyString = fc.oneof(
   fc.string({ unit: 'binary' }),
@@ -120,6 +123,30 @@ describe('sanitizeSessionId', () => {
 
   test('gives the same result for different ids, so it is not identity', () => {
     expect(sanitizeSessionId('a/b')).toBe(sanitizeSessionId('a_b'));
+  });
+});
+
+describe('what a file keeps of a session id', () => {
+  test('is its sanitized form, at most 128 characters of it, and the hash of the id itself', () => {
+    expect(sessionIdentity('a/b')).toEqual({ id: 'a_b', hash: sha256('a/b') });
+    expect(sessionIdentity('é')).toEqual({ id: '_', hash: sha256('é') });
+    const long = 'x'.repeat(5000);
+    expect(sessionIdentity(long)).toEqual({ id: 'x'.repeat(128), hash: sha256(long) });
+  });
+
+  test.each(['', 'unknown'])('is nothing for %j, which is no session', (id) => {
+    expect(sessionIdentity(id)).toBeNull();
+  });
+
+  test('is never an id that leads anywhere, and another one for every id', () => {
+    fc.assert(
+      fc.property(anyString, anyString, (a, b) => {
+        fc.pre(a !== b);
+        const [one, other] = [sessionIdentity(a), sessionIdentity(b)];
+        if (one !== null) expect(one.id).toMatch(/^[A-Za-z0-9_-]{1,128}$/);
+        if (one !== null && other !== null) expect(one.hash).not.toBe(other.hash);
+      }),
+    );
   });
 });
 

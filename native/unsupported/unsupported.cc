@@ -82,6 +82,7 @@ Error TryLock(NativeHandle, LockMode, bool*, LockSlot) { return Unsupported(); }
 Error Unlock(NativeHandle, LockSlot) { return Unsupported(); }
 Error TryLockContents(NativeHandle, bool*) { return Unsupported(); }
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
+std::vector<int64_t> FindInheritors(const FileIdentity&, const std::vector<int64_t>&) { return {}; }
 
 std::unique_ptr<LockWait> NewLockWait(NativeHandle, LockMode, FileSystemClass, LockSlot) {
   return nullptr;

@@ -69,5 +69,7 @@ Error Unlock(NativeHandle file, LockSlot slot) {
 
 // Windows names no holders.
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
+// A lock belongs to the process that took it, and no child inherits it.
+std::vector<int64_t> FindInheritors(const FileIdentity&, const std::vector<int64_t>&) { return {}; }
 
 }  // namespace holdfast

@@ -5,13 +5,14 @@ import path from 'node:path';
 import { UsageError } from './command.js';
 import { demo } from './demo.js';
 import { renderOverview } from './help.js';
-import { replace } from './replace.js';
 import { journal } from './journal.js';
+import { replace } from './replace.js';
 import { report } from './report.js';
 import { run } from './run.js';
+import { session } from './session.js';
 import { who } from './who.js';
 
-const commands = [run, who, replace, journal, demo];
+const commands = [run, who, replace, session, journal, demo];
 
 void main(process.argv.slice(2)).then((code) => {
   // Not process.exit(): output that is still on its way to a pipe would be cut off.

@@ -16,6 +16,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -23,12 +24,15 @@ import { lockSync, replaceFileSync } from 'holdfast';
 
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { fakedClock, fakedClockLibrary } from './faked-clock.js';
-import { projectDirectory } from './paths.js';
+import { expressExample, projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
 
 /** The user that tests take for "somebody else, without privileges": Debian's, macOS's and BSD's `nobody`. */
 export const ordinaryUser = { uid: 65_534, gid: 65_534 } as const;
+
+/** Arguments of unshare(1), before a command line. */
+export const ownPidNamespace = ['--pid', '--fork', '--kill-child', '--mount-proc'] as const;
 
 /** Each probe tries the thing itself and hands back why it does not work, or null. */
 const probes = {
@@ -216,6 +220,9 @@ const probes = {
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
 
+  /** Processes can be given process ids, and a /proc, of their own: unshare(1) of util-linux. */
+  pidNamespaces: () => whyNot('unshare', [...ownPidNamespace, 'true']),
+
   /** Device nodes can be made. */
   mknod: () =>
     inTemporaryDirectory((directory) =>
@@ -282,6 +289,10 @@ const probes = {
         'if (error) { console.error(error.syscall, error.description); process.exit(1); }',
       path.join(projectDirectory, 'dist', 'native.js'),
     ]),
+
+  /** `npm ci --prefix examples/express-jobs` has been run. */
+  expressExample: () =>
+    attempt(() => createRequire(path.join(expressExample, 'server.mjs')).resolve('express')),
 
   /** /proc tells about this process; what Wine shows of it is about the processes of another system. */
   proc: () =>

@@ -17,6 +17,8 @@ import type {
   ReplaceFailure,
   ReplaceResult,
   ReplaceSyncOptions,
+  SessionOptions,
+  SessionTransition,
   TryLockOptions,
   UpdateOptions,
   UpdateSyncOptions,
@@ -249,6 +251,15 @@ export class LockAgent {
   ): Promise<() => Promise<Buffer | null>> {
     const number = await this.call<number>('update', target, contents, options);
     return () => this.call<Buffer | null>('endUpdate', number);
+  }
+
+  /** A transition of the session lock `file`. */
+  async session(
+    method: 'create' | 'renew' | 'release' | 'breakStale',
+    file: string,
+    options?: SessionOptions,
+  ): Promise<SessionTransition> {
+    return this.call<SessionTransition>('session', method, file, options);
   }
 
   /** What was published so far on the diagnostics channel of this event. */

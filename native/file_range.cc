@@ -1,0 +1,80 @@
+#include "file_range.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "lock_file.h"
+#include "path.h"
+
+namespace holdfast {
+
+namespace {
+
+Error OpenRange(const FileRange& range, FileAccess access, Directory* directory, Handle* file,
+                FileStatus* status) {
+  const std::string parent = ParentOf(range.path);
+  Error error = OpenDirectory(parent, range.parents, directory);
+  if (!error.ok()) return WithPath(error, parent);
+  return WithPath(OpenFile(*directory, NameOf(range.path), access, file, status), range.path);
+}
+
+Error WriteAndFlush(const TailRequest& request, NativeHandle file, uint64_t file_size,
+                    const char* data, size_t size) {
+  // In pieces: one huge write in a thread can stall.
+  constexpr size_t kPiece = 512 * 1024;
+  uint64_t end = request.range.offset;
+  while (size > 0) {
+    const size_t piece = std::min(size, kPiece);
+    Error error = WriteAt(file, end, data, piece);
+    if (!error.ok()) return error;
+    end += piece;
+    data += piece;
+    size -= piece;
+  }
+  if (file_size > end) {
+    Error error = Truncate(file, end);
+    if (!error.ok()) return error;
+  }
+  return Flush(file, request.durability);
+}
+
+}  // namespace
+
+Error WriteTail(const TailRequest& request, const char* data, size_t size, bool* exists,
+                uint64_t* file_size) {
+  const FileRange& range = request.range;
+  Directory directory;
+  Handle file;
+  FileStatus status;
+  Error error = OpenRange(range, FileAccess::kReadWrite, &directory, &file, &status);
+  *exists = file.valid();
+  if (!error.ok() || !file.valid()) return error;
+  LockRequest checks;
+  checks.trust_any_owner = request.trust_any_owner;
+  error = CheckOpenFile(checks, directory, status);
+  if (!error.ok()) return WithPath(error, range.path);
+  *file_size = status.size;
+  if (status.size < range.offset) return {};
+  error = WriteAndFlush(request, file.get(), status.size, data, size);
+  if (!error.ok()) static_cast<void>(Truncate(file.get(), range.offset));
+  return WithPath(error, range.path);
+}
+
+Error ReadRange(const FileRange& range, size_t size, bool* exists, std::vector<char>* contents) {
+  Directory directory;
+  Handle file;
+  FileStatus status;
+  Error error = OpenRange(range, FileAccess::kRead, &directory, &file, &status);
+  *exists = file.valid();
+  if (!error.ok() || !file.valid()) return error;
+  if (status.kind != FileKind::kRegular) {
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "open", range.path);
+  }
+  contents->resize(size);
+  size_t read = 0;
+  error = ReadAt(file.get(), range.offset, contents->data(), size, &read);
+  contents->resize(read);
+  return WithPath(error, range.path);
+}
+
+}  // namespace holdfast
