@@ -2,13 +2,16 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 
 import type { JobFields, JobWithLogs } from 'holdfast';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { Child } from './helpers/child.js';
 import { expressExample } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
+
+// Servers take long to start on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 // examples/express-jobs over loopback: two servers, which share a directory and nothing else.
 

@@ -68,7 +68,7 @@ test('and other removals are nothing that readers stumble over', () =>
       }
       return reads;
     });
-    for (let life = 0; life < atScale(2000, 30); life++) {
+    for (let life = 0; life < atScale(2000, 12); life++) {
       await store.update('a', { life: `${life}` }, { log: `${life} 0` });
       await store.appendLog('a', `${life} 1`);
       await untilLater();

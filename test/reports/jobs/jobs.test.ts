@@ -35,7 +35,7 @@ test(
     await withTemporaryDirectory(async (parent) => {
       const directory = path.join(parent, 'store');
       const ids = idsOf(atScale(60, 12));
-      const steps = atScale(40, 5);
+      const steps = atScale(40, 4);
       const { value: pressed, reads } = await withJobReaders(directory, ids, async (children) => {
         const all = [
           children.fork('job-pipeline.mjs', {
@@ -63,6 +63,7 @@ test(
 
       const store = new JobStore<Job>(directory);
       expect(await store.list()).toEqual([...ids].sort());
+      expect(pressed.cancelled.sort()).toEqual(ids.filter((_id, index) => index % 4 === 1).sort());
       let retried = 0;
       for (const [index, id] of ids.entries()) {
         const job = await store.read(id);
@@ -90,7 +91,6 @@ test(
       }
       expect(pressed.retried).toBe(retried);
       expect(pressed.conflicts).toBeGreaterThanOrEqual(retried);
-      expect(pressed.cancelled.length).toBeGreaterThan(0);
       expect(readdirSync(parent), 'no id leads out of the directory').toEqual(['store']);
       printFigure(
         `2 pipelines x ${ids.length} jobs x ${steps} steps: ${pressed.cancelled.length} cancelled, ${retried} retries, ` +
