@@ -144,7 +144,7 @@ describe('a journal', () => {
     'of many processes has every line of each of them, whole',
     async () => {
       await withJournal(async (file, directory) => {
-        const processes = 16;
+        const processes = atScale(16, 4);
         const events = atScale(2000, 100);
         await withLockAgents(async (agents) => {
           const all = await Promise.all(Array.from({ length: processes }, () => agents.process()));
