@@ -23,6 +23,7 @@ class AppendLog {
   explicit AppendLog(AppendLogRequest request) : request_(std::move(request)) {}
   AppendLog(const AppendLog&) = delete;
   AppendLog& operator=(const AppendLog&) = delete;
+  ~AppendLog() = default;
 
   // Opens the file, making it if there is none, with the checks of a lock file.
   Error Open();

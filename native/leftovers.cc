@@ -62,8 +62,8 @@ enum class Holder : uint8_t {
 };
 
 bool LacksLocks(const Error& error) {
-  return error.number == ENOLCK || error.number == ENOSYS || error.number == ENOTSUP ||
-         error.number == EOPNOTSUPP;
+  const int number = error.number;
+  return number == EOPNOTSUPP || number == ENOTSUP || number == ENOLCK || number == ENOSYS;
 }
 
 Holder FindHolder(const Directory& directory, const std::string& name, const FileIdentity& identity,
