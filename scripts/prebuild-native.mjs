@@ -5,7 +5,6 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 
 import { projectDirectory } from './native-target.mjs';
-import { placeBuildDescription } from './targets.mjs';
 
 const prebuildify = path.join(
   path.dirname(createRequire(import.meta.url).resolve('prebuildify/package.json')),
@@ -17,5 +16,4 @@ const { status } = spawnSync(process.execPath, [prebuildify, '--napi', '--strip'
   cwd: projectDirectory,
   stdio: 'inherit',
 });
-if (status === 0) placeBuildDescription();
 process.exitCode = status ?? 1;

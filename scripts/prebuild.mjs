@@ -19,13 +19,7 @@ import path from 'node:path';
 import { binaryFacts } from './binary-facts.mjs';
 import { complaintsAbout } from './check-binary.mjs';
 import { crossCompile, whyNoCrossCompiler } from './cross-compile.mjs';
-import {
-  chooseTargets,
-  hashOf,
-  placeBuildDescription,
-  prebuildsDirectory,
-  targets,
-} from './targets.mjs';
+import { chooseTargets, hashOf, prebuildsDirectory, targets } from './targets.mjs';
 
 const sumsFile = path.join(prebuildsDirectory, 'SHA256SUMS');
 
@@ -101,7 +95,6 @@ async function main() {
       const lines = [...built.entries()].toSorted().map(([file, hash]) => `${hash}  ${file}\n`);
       writeFileSync(sumsFile, lines.join(''));
     }
-    placeBuildDescription();
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

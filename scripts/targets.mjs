@@ -1,6 +1,5 @@
 // What is built for whom: the eight binaries of a release, by prebuildify's names, under which node-gyp-build finds them.
 import { createHash } from 'node:crypto';
-import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { projectDirectory } from './native-target.mjs';
@@ -73,10 +72,4 @@ export function chooseTargets(among, names) {
 
 export function hashOf(image) {
   return createHash('sha256').update(image).digest('hex');
-}
-
-/** For `holdfast rebuild`. Package managers take a binding.gyp at the top of a package for an order to compile it. */
-export function placeBuildDescription() {
-  const name = 'binding.gyp';
-  copyFileSync(path.join(projectDirectory, name), path.join(prebuildsDirectory, name));
 }

@@ -12,7 +12,7 @@ import { print } from './report.js';
 
 const program = 'holdfast rebuild';
 
-/** Where `npm run prebuild` puts it; at the top of a package, package managers would compile it unasked. */
+/** Where it is packed; at the top of a package, package managers would compile it unasked. */
 const buildDescription = path.join('prebuilds', 'binding.gyp');
 
 export const rebuild = defineCommand({
