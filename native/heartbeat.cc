@@ -1,7 +1,6 @@
 #include "heartbeat.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -49,8 +48,9 @@ class Heartbeat::Beats : public Work {
     std::unique_lock<std::mutex> lock(mutex_);
     while (!interrupted_ && !beats_.empty()) {
       next_ = NextDue();
-      if (Clock::now() < next_) {
-        changed_.wait_until(lock, next_);
+      if (const auto left = next_ - Clock::now(); left > Clock::duration::zero()) {
+        changed_.wait_for(lock, std::chrono::ceil<std::chrono::milliseconds>(left),
+                          [&] { return interrupted_ || NextDue() < next_; });
         continue;
       }
       for (const uint64_t id : Due()) {
@@ -114,7 +114,7 @@ class Heartbeat::Beats : public Work {
 
   const std::function<void(uint64_t)> on_loss_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  Condition changed_;
   std::unordered_map<uint64_t, Beat> beats_;
   // When the thread looks again: after that it ends, if there is nothing to look at.
   Clock::time_point next_ = Clock::time_point::max();
