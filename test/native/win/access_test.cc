@@ -91,11 +91,13 @@ TEST_CASE("access: a lock file of mode 0600 is for us alone, and its owner is us
 TEST_CASE("access: a directory that is made for us alone has that mode, and another one has not") {
   const Directory parent = OpenTestDirectory();
   Directory made;
-  CHECK(MakeDirectory(parent, "mine", 0700, &made).ok());
+  bool created = false;
+  CHECK(MakeDirectory(parent, "mine", 0700, &made, &created).ok());
+  CHECK(created);
   CHECK_EQUAL(made.mode, 0700U);
   CHECK(!made.others_can_write);
   Directory other;
-  CHECK(MakeDirectory(parent, "other", std::nullopt, &other).ok());
+  CHECK(MakeDirectory(parent, "other", std::nullopt, &other, &created).ok());
   CHECK(other.mode != 0700U);
   CHECK(SetDirectoryMode(other, 0700).ok());
   CHECK_EQUAL(OpenTestDirectory("other").mode, 0700U);
