@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { lock, lockSync, tryLock, withLock } from 'holdfast';
-import type { FileLock, HoldfastEvents } from 'holdfast';
+import type { HoldfastEvents } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { hang } from './helpers/hung-holder.js';
@@ -90,7 +90,7 @@ async function replaceHungHolder(
     );
   await serveAll(target, 'new');
   expect(new Set([held.token, ...tokens]).size).toBe(waiters.length + 1);
-  const second = await tryUntilGranted(`${target}-2`);
+  const second = await lock(`${target}-2`, { timeout: 60_000 });
   await second.replaceFile('new');
   await second.release();
 
@@ -105,10 +105,6 @@ async function replaceHungHolder(
   // Releasing what was lost takes nothing from anybody.
   await held.release();
   return (firstAt ?? NaN) - startedAt;
-}
-
-async function tryUntilGranted(target: string): Promise<FileLock> {
-  return lock(target, { timeout: 60_000 });
 }
 
 test('the one who takes over is told whom from, and both are told of on the channels', async () => {
