@@ -15,11 +15,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    // What packs and installs takes long, and seldom breaks: .ci/run has it, or CI=true.
-    exclude: [
-      ...['test/fixtures/**', '**/node_modules/**'],
-      ...(process.env.CI ? [] : ['test/package.test.ts', 'test/bundlers.test.ts']),
-    ],
+    exclude: ['test/fixtures/**', '**/node_modules/**'],
     // Native code runs in processes of its own: a crash is one failed file, and file descriptors are not shared.
     pool: 'forks',
     // Most tests wait more than they compute, so that there is room for more of them than there are processors.

@@ -30,10 +30,13 @@ async function withHeldTarget(
   );
 }
 
-async function expectTimeout(wait: Promise<unknown>, timeout: number): Promise<HoldfastError> {
+async function expectTimeout(
+  wait: () => Promise<unknown>,
+  timeout: number,
+): Promise<HoldfastError> {
   const started = performance.now();
   const error: unknown = await within(
-    wait.then(
+    wait().then(
       () => 'granted',
       (reason: unknown) => reason,
     ),
@@ -52,7 +55,7 @@ describe.each([0, 1, 50])('a timeout of %d ms', (timeout) => {
   ])('of %s names the holder, the file and the time', (_form, take) =>
     withHeldTarget(async (target, held, other) => {
       for (const shared of [false, true]) {
-        const error = await expectTimeout(take(target, { timeout, shared }), timeout);
+        const error = await expectTimeout(() => take(target, { timeout, shared }), timeout);
         expect(error).toMatchObject({
           path: held.lockPath,
           refused: false,
@@ -68,7 +71,7 @@ describe.each([0, 1, 50])('a timeout of %d ms', (timeout) => {
     withTemporaryDirectory(async (directory) => {
       const target = path.join(directory, 'file');
       const held = await lock(target);
-      const error = await expectTimeout(lock(target, { timeout }), timeout);
+      const error = await expectTimeout(() => lock(target, { timeout }), timeout);
       expect(error.holder).toMatchObject({ pid: process.pid, self: true, token: held.token });
       expect(error.message).toContain('this process');
       await held.release();
@@ -86,17 +89,16 @@ test('a timeout of 0 takes a free lock', () =>
 test('a timeout covers the time in the queue', () =>
   withHeldTarget(async (target, held, other) => {
     const first = lock(target);
-    const queued = [60, 30, 90].map((timeout) => {
-      const wait = lock(target, { timeout, shared: timeout === 30 });
-      return expectTimeout(wait, timeout);
-    });
+    const queued = [60, 30, 90].map((timeout) =>
+      expectTimeout(() => lock(target, { timeout, shared: timeout === 30 }), timeout),
+    );
     for (const error of await Promise.all(queued)) {
       expect(error.holder).toMatchObject({ pid: other.pid });
     }
     const granted = await mustBlock(first, 'the first caller');
     await held.release();
     const own = await granted();
-    const error = await expectTimeout(lock(target, { timeout: 30 }), 30);
+    const error = await expectTimeout(() => lock(target, { timeout: 30 }), 30);
     expect(error.holder).toMatchObject({ self: true });
     await own.release();
   }));
@@ -125,7 +127,7 @@ test.each([longest - 1, longest, longest + 1, longest * 2, 2 ** 40, Number.MAX_V
 
 test('a timed-out wait never holds the lock later', () =>
   withHeldTarget(async (target, held, other) => {
-    await expectTimeout(lock(target, { timeout: 20 }), 20);
+    await expectTimeout(() => lock(target, { timeout: 20 }), 20);
     await held.release();
     for (let round = 0; round < 20; round++) {
       const again = await other.tryLock(target);
