@@ -18,6 +18,8 @@
         'native/binding.cc',
         'native/checksum.cc',
         'native/environment.cc',
+        'native/environment_held.cc',
+        'native/environment_waits.cc',
         'native/file_range.cc',
         'native/file_range_binding.cc',
         'native/file_systems.cc',
