@@ -129,8 +129,8 @@ function install(tarball, project) {
 /** The installed files with the tests beside them, as they lie in a checkout: nothing is there that can be built. */
 function placeSuite(project, suite) {
   cpSync(path.join(project, 'node_modules', 'holdfast'), suite, { recursive: true });
-  // `src` for the tests of single functions.
-  for (const name of ['test', 'src', 'vitest.config.mts', 'tsconfig.json']) {
+  // `src` for the tests of single functions, `docs` for those that hold the code to its word.
+  for (const name of ['test', 'src', 'docs', 'vitest.config.mts', 'tsconfig.json']) {
     cpSync(path.join(projectDirectory, name), path.join(suite, name), { recursive: true });
   }
   symlinkSync(path.join(projectDirectory, 'node_modules'), path.join(suite, 'node_modules'));
