@@ -1,6 +1,7 @@
 import { toError } from './errors.js';
 import {
   delivered,
+  fileSystemClassNames,
   livenessNames,
   native,
   Outcome,
@@ -44,6 +45,12 @@ export interface LockInspection {
   malformed: boolean;
   /** The file system the lock file is on. */
   fileSystem: string;
+  /**
+   * What that kind of file system is: on `local` ones the kernel itself grants locks and wakes who waits; on `network` ones
+   * another machine does, and waits are tried on a timer; `unknown` ones (FUSE, and what holdfast does not list) are
+   * treated like these.
+   */
+  fileSystemClass: 'local' | 'network' | 'unknown';
 }
 
 /**
@@ -83,6 +90,7 @@ function toInspection(target: string): LockInspection {
     inheritedBy: seen.inheritors,
     malformed: seen.record.state === RecordState.malformed,
     fileSystem: seen.fileSystem,
+    fileSystemClass: fileSystemClassNames[seen.fileSystemClass] ?? 'unknown',
   };
 }
 

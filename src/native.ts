@@ -40,6 +40,9 @@ export const RecordState = { valid: 0, empty: 1, malformed: 2, foreign: 3 } as c
 /** The same numbers as `Liveness` in native/platform.h. */
 export const livenessNames = ['alive', 'dead', 'unknown'] as const;
 
+/** The same numbers as `FileSystemClass` in native/platform.h. */
+export const fileSystemClassNames = ['local', 'network', 'unknown'] as const;
+
 /** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
 export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3, age: 4 } as const;
 export const PreviousFlag = {
@@ -78,6 +81,7 @@ export interface NativeError {
 export interface NativeInspection {
   path: string;
   fileSystem: string;
+  fileSystemClass: number;
   known: boolean;
   held: boolean;
   shared: boolean;
@@ -272,6 +276,7 @@ interface NativeBinding {
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;
+  tryAttribute(path: string): NativeError | undefined;
 
   lastKey(): string;
   lastError(): NativeError;
