@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import { UsageError } from './command.js';
 import type { Command } from './command.js';
+import { doctor } from './doctor.js';
 import { renderOverview } from './help.js';
 import { rebuild } from './rebuild.js';
 import { report } from './report.js';
@@ -31,8 +32,8 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function findCommand(name: string | undefined): Promise<Command | undefined> {
-  // It is called for when there is no addon, and the others need one as soon as they are loaded.
-  if (name === rebuild.name) return rebuild;
+  // These are called for when there is no addon, and the others need one as soon as they are loaded.
+  for (const command of [doctor, rebuild]) if (command.name === name) return command;
   if (name === undefined || name.startsWith('-')) return undefined;
   return (await allCommands()).find((command) => command.name === name);
 }
