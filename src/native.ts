@@ -120,7 +120,7 @@ export interface NativeReplaceOptions {
 /** The same bits as `StepFlag` in native/replace_binding.cc. */
 export const ReplaceStep = { begin: 1, write: 2, commit: 4, lastTry: 8 } as const;
 
-export interface NativeReplaceFailure {
+interface NativeReplaceFailure {
   ok: false;
   phase: string;
   published: boolean;
@@ -162,21 +162,21 @@ export type NativeReading =
   | { ok: true; exists: false }
   | { ok: true; exists: true; identity: string; contents: Buffer };
 
-export interface NativeRemoveOptions {
+interface NativeRemoveOptions {
   path: string;
   refuseParentLinks: boolean;
   /** An identity. */
   expected: string;
 }
 
-export type NativeRemoval =
+type NativeRemoval =
   | { ok: false; transient: boolean; error: NativeError }
   /** Not removed: it was not the expected file. */
   | { ok: true; removed: boolean };
 /** The bits of the third argument of openLog(); the same as `LogFlag` in native/append_log_binding.cc. */
 export const LogFlag = { refuseParentLinks: 1, anyOwner: 2 } as const;
 
-export type NativeLogOpening =
+type NativeLogOpening =
   { ok: false; error: NativeError } | { ok: true; id: number; remote: boolean };
 
 export type NativeAppending =
@@ -189,12 +189,12 @@ export type ClaimantArguments = [
   ttl: number,
 ];
 
-export type NativeTailWriting =
+type NativeTailWriting =
   | { ok: false; error: NativeError }
   /** Nothing was written to a file of less than `offset` bytes. */
   | { ok: true; exists: boolean; fileSize: number };
 
-export type NativeRangeReading =
+type NativeRangeReading =
   { ok: false; error: NativeError } | { ok: true; exists: boolean; contents: Buffer };
 
 type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number];
