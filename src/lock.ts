@@ -15,8 +15,6 @@ import { RequestFlag } from './native.js';
 import { LockQueue } from './queue.js';
 import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
 
-type Path = string | URL;
-
 /**
  * Waits for the lock on `target`, which may be a file, a directory or nothing yet.
  *
@@ -28,7 +26,7 @@ type Path = string | URL;
  * an error like Node's own when the system fails (ENOENT, EACCES, EROFS, ENOSPC, EMFILE, ENOLCK, …); with a TypeError
  * or RangeError when an argument is wrong.
  */
-export async function lock(target: Path, options?: LockOptions): Promise<FileLock> {
+export async function lock(target: string | URL, options?: LockOptions): Promise<FileLock> {
   return acquire(toRequest('lock', target, options));
 }
 
@@ -37,7 +35,7 @@ export async function lock(target: Path, options?: LockOptions): Promise<FileLoc
  * callers that wait.
  */
 export async function tryLock(
-  target: Path,
+  target: string | URL,
   options?: TryLockOptions & TtlOption,
 ): Promise<FileLock | null> {
   return tryAcquire(toRequest('tryLock', target, options));
@@ -47,12 +45,12 @@ export async function tryLock(
  * Blocks this thread until the lock on `target` is granted; throws what {@link lock} rejects with. Throws EDEADLK at
  * once when this thread itself holds a conflicting lock, since nothing could release it. May overtake callers that wait.
  */
-export function lockSync(target: Path, options?: LockSyncOptions): FileLock {
+export function lockSync(target: string | URL, options?: LockSyncOptions): FileLock {
   return acquireSync(toRequest('lockSync', target, options));
 }
 
 /** As {@link tryLock}, on this thread. */
-export function tryLockSync(target: Path, options?: TryLockOptions): FileLock | null {
+export function tryLockSync(target: string | URL, options?: TryLockOptions): FileLock | null {
   return tryAcquireSync(toRequest('tryLockSync', target, options));
 }
 
@@ -66,16 +64,16 @@ export type LockedFunction<Result> = (lock: FileLock) => Result;
  * when it would wait for a `withLock` around it on the same target (see `nested`).
  */
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   fn: LockedFunction<Result | PromiseLike<Result>>,
 ): Promise<Result>;
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   options: WithLockOptions | undefined,
   fn: LockedFunction<Result | PromiseLike<Result>>,
 ): Promise<Result>;
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Promise<Result> {
@@ -105,14 +103,14 @@ export async function withLock<Result>(
  * As {@link withLock}, on this thread. `fn` must not be asynchronous: the lock would be gone before its work is done, so
  * a function that returns a promise is a TypeError (its promise is left alone).
  */
-export function withLockSync<Result>(target: Path, fn: LockedFunction<Result>): Result;
+export function withLockSync<Result>(target: string | URL, fn: LockedFunction<Result>): Result;
 export function withLockSync<Result>(
-  target: Path,
+  target: string | URL,
   options: LockSyncOptions | undefined,
   fn: LockedFunction<Result>,
 ): Result;
 export function withLockSync<Result>(
-  target: Path,
+  target: string | URL,
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Result {
