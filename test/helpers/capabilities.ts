@@ -342,6 +342,19 @@ const probes = {
     attempt(() => accessSync(electronProgram(electronExample), constants.X_OK)) ??
     whyNot('xvfb-run', ['--help']),
 
+  /** `npm ci --prefix bench` has been run: what holdfast is compared with is there, and loads in this Node. */
+  peers: () =>
+    whyNot(process.execPath, [
+      '-e',
+      'for (const name of process.argv.slice(2)) require(require.resolve(name, { paths: [process.argv[1]] }))',
+      path.join(projectDirectory, 'bench'),
+      ...['proper-lockfile', 'fs-native-extensions'],
+    ]) ??
+    attempt(() => {
+      const resolve = createRequire(path.join(projectDirectory, 'bench', 'package.json')).resolve;
+      for (const name of ['write-file-atomic', '@openclaw/fs-safe/atomic']) resolve(name);
+    }),
+
   /** /proc tells about this process; what Wine shows of it is about the processes of another system. */
   proc: () =>
     attempt(() => {
