@@ -18,7 +18,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import type { Child, ChildOptions, Children } from './helpers/child.js';
-import { fill, freeBytes, withBindMount, withSmallTmpfs } from './helpers/mounts.js';
+import { freeBytes, withBindMount, withSmallTmpfs } from './helpers/mounts.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 type Locker = 'proper-lockfile' | 'fs-native-extensions' | 'fs-safe';
