@@ -8,6 +8,8 @@ import { Application } from 'typedoc';
 
 const project = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const file = path.join(project, 'docs', 'api.md');
+const note =
+  'Made from the docstrings by `npm run docs`: change those. Durations are milliseconds, sizes are bytes.';
 const generated = await generate();
 
 if (!process.argv.includes('--check')) {
@@ -53,7 +55,10 @@ async function generate() {
     await app.generateOutputs(reflection);
     if (app.logger.hasErrors() || app.logger.hasWarnings())
       throw new Error('TypeDoc has complained');
-    return readFileSync(path.join(output, 'api.md'), 'utf8');
+    // Pages that docstrings link to would be copied beside it; they are there already.
+    return readFileSync(path.join(output, 'api.md'), 'utf8')
+      .replaceAll('(_media/', '(')
+      .replace('# API\n', `# API\n\n${note}\n`);
   } finally {
     rmSync(output, { recursive: true });
   }

@@ -61,6 +61,11 @@ export interface LockInspection {
  *
  * Rejects as `lock` does when the lock file is refused or cannot be opened (EACCES, with `refused: true`, for another
  * user's).
+ *
+ * Not promised: that the answer is still true when it arrives.
+ *
+ * @see [proc_locks(5)](https://man7.org/linux/man-pages/man5/proc_locks.5.html), where Linux names holders
+ * @see [Who holds a lock](../docs/semantics.md#who-holds-a-lock)
  */
 export async function inspectLock(
   target: string | URL,

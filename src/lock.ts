@@ -25,6 +25,17 @@ import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
  * a refusal (`refused: true`) ELOOP, EMLINK, EINVAL, EPERM, EACCES or ECORRUPT when the lock file cannot be trusted; with
  * an error like Node's own when the system fails (ENOENT, EACCES, EROFS, ENOSPC, EMFILE, ENOLCK, …); with a TypeError
  * or RangeError when an argument is wrong.
+ *
+ * On Linux and macOS the lock is `flock(2)` on the lock file, on Windows `LockFileEx` on one byte of it. On Linux the kernel
+ * serves processes in the order in which they came; macOS and Windows promise none. On network file systems, on those of
+ * unknown kind and under Wine a wait is tried on a timer instead, every 50 ms at the slowest.
+ *
+ * Not promised: that programs which do not ask for the lock keep away from the target; that a deadlock between processes, or
+ * over several locks, is noticed.
+ *
+ * @see [flock(2)](https://man7.org/linux/man-pages/man2/flock.2.html), on what a lock belongs to and when it ends
+ * @see [LockFileEx](https://learn.microsoft.com/en-us/windows/win32/api/fileapi/nf-fileapi-lockfileex), on Windows
+ * @see [What a lock means](../docs/semantics.md)
  */
 export async function lock(target: string | URL, options?: LockOptions): Promise<FileLock> {
   return acquire(toRequest('lock', target, options));
@@ -44,6 +55,8 @@ export async function tryLock(
 /**
  * Blocks this thread until the lock on `target` is granted; throws what {@link lock} rejects with. Throws EDEADLK at
  * once when this thread itself holds a conflicting lock, since nothing could release it. May overtake callers that wait.
+ *
+ * A worker that is blocked in it can be terminated; the main thread cannot be interrupted but by `timeout`.
  */
 export function lockSync(target: string | URL, options?: LockSyncOptions): FileLock {
   return acquireSync(toRequest('lockSync', target, options));
