@@ -63,6 +63,10 @@ describe('help', () => {
     expect(result.stdout).toMatch(/^Usage:/);
   });
 
+  test.each(commands)('holdfast help %s is the same as --help', async (command) => {
+    expect(await holdfast(['help', command])).toEqual(await holdfast([command, '--help']));
+  });
+
   test('--version prints the version of the package', async () => {
     const file = path.join(projectDirectory, 'package.json');
     const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };

@@ -1,4 +1,6 @@
+import { formatBytes } from './bytes.js';
 import { formatDuration } from './duration.js';
+import { stepsOfPlace } from './next-steps.js';
 import { colour, printable } from './terminal.js';
 import type { Output } from './terminal.js';
 
@@ -59,17 +61,12 @@ const vital: readonly CheckName[] = ['exclusion', 'crash'];
 /** Without these something that the documentation promises is not there. */
 const promised: readonly CheckName[] = ['rename', 'flush'];
 
-/** What to do where nothing can be made. */
+const denied = 'This user may not write there, and whoever takes a lock makes its lock file';
 const remedies: Readonly<Record<string, string>> = {
-  EROFS: 'The file system is read-only: keep what is locked on another one',
-  ENOSPC: 'The file system is full: make room, then ask again',
-  EDQUOT: 'The quota of this user is used up: make room, then ask again',
-  EACCES: 'This user may not write there: whoever takes a lock makes its lock file in that place',
-  EPERM: 'This user may not write there: whoever takes a lock makes its lock file in that place',
-  ENOLCK: 'The file system offers no locks: keep what is locked on another one',
-  ENOSYS: 'The file system offers no locks: keep what is locked on another one',
-  ENOTSUP: 'The file system offers no locks: keep what is locked on another one',
-  EOPNOTSUPP: 'The file system offers no locks: keep what is locked on another one',
+  ...stepsOfPlace,
+  EACCES: denied,
+  EPERM: denied,
+  ENOTSUP: stepsOfPlace.EOPNOTSUPP ?? '',
 };
 
 /** What the facts amount to. */
@@ -156,17 +153,6 @@ function facts({ host, addon, fileSystem }: Diagnosis): [name: string, text: str
           ],
         ] satisfies [string, string][])),
   ];
-}
-
-function formatBytes(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let amount = bytes;
-  let unit = 0;
-  while (amount >= 1024 && unit < units.length - 1) {
-    amount /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
 /** What an error of the system says of a check; another one is thrown on. */

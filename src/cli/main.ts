@@ -22,6 +22,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   let program = 'holdfast';
   try {
+    // `holdfast help run` is `holdfast run --help`.
+    if (name === 'help') return await main([...rest.slice(0, 1), '--help']);
     const command = await findCommand(name);
     if (command === undefined) return await withoutCommand(name);
     program = `holdfast ${command.name}`;
