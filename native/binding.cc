@@ -263,6 +263,7 @@ Value LastInspection(const CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("path", inspection.path);
   object.Set("fileSystem", inspection.file_system.name);
+  object.Set("fileSystemClass", static_cast<double>(inspection.file_system.kind));
   object.Set("known", inspection.known);
   object.Set("held", inspection.held);
   object.Set("shared", inspection.shared);
@@ -291,6 +292,12 @@ Value CountDescendants(const CallbackInfo& info) {
   const Error error = holdfast::CountDescendants(&count);
   if (!error.ok()) return ErrorValueOf(info.Env(), error);
   return Napi::Number::New(info.Env(), count);
+}
+
+// (path) The error, or undefined.
+Value TryAttribute(const CallbackInfo& info) {
+  const Error error = holdfast::TryAttribute(info[0].As<Napi::String>());
+  return error.ok() ? info.Env().Undefined() : ErrorValueOf(info.Env(), error);
 }
 
 // For tests of the parser: (block, fileSize).
@@ -364,6 +371,7 @@ void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   Export<SetReferenced>(exports, "setReferenced", data);
   Export<BindDescendants>(exports, "bindDescendants", data);
   Export<CountDescendants>(exports, "countDescendants", data);
+  Export<TryAttribute>(exports, "tryAttribute", data);
   Export<LastKey>(exports, "lastKey", data);
   Export<LastError>(exports, "lastError", data);
   Export<LastInspection>(exports, "lastInspection", data);

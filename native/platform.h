@@ -280,6 +280,8 @@ bool IsPrivate(NativeHandle file, const FileStatus& status);
 // Copies extended attributes, other than access control lists, or those lists alone.
 Error CopyAttributes(NativeHandle from, NativeHandle to);
 Error CopyAccessControlList(NativeHandle from, NativeHandle to);
+// Whether files beside `path`, which is ours alone, can have what CopyAttributes() copies: gives it one and reads that back.
+Error TryAttribute(const std::string& path);
 
 // Not retried after a failure: the system may have dropped what it could not write (fsync(2)).
 Error Flush(NativeHandle file, Durability durability);

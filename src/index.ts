@@ -28,6 +28,7 @@ export type {
   LockOptions,
   LockSyncOptions,
   TryLockOptions,
+  TtlOption,
   WaitInfo,
   WithLockOptions,
 } from './options.js';

@@ -1,6 +1,7 @@
 import { toError } from './errors.js';
 import {
   delivered,
+  fileSystemClassNames,
   livenessNames,
   native,
   Outcome,
@@ -44,6 +45,12 @@ export interface LockInspection {
   malformed: boolean;
   /** The file system the lock file is on. */
   fileSystem: string;
+  /**
+   * What that kind of file system is: on `local` ones the kernel itself grants locks and wakes who waits; on `network` ones
+   * another machine does, and waits are tried on a timer; `unknown` ones (FUSE, and what holdfast does not list) are
+   * treated like these.
+   */
+  fileSystemClass: 'local' | 'network' | 'unknown';
 }
 
 /**
@@ -54,6 +61,11 @@ export interface LockInspection {
  *
  * Rejects as `lock` does when the lock file is refused or cannot be opened (EACCES, with `refused: true`, for another
  * user's).
+ *
+ * Not promised: that the answer is still true when it arrives.
+ *
+ * @see [proc_locks(5)](https://man7.org/linux/man-pages/man5/proc_locks.5.html), where Linux names holders
+ * @see [Who holds a lock](../docs/semantics.md#who-holds-a-lock)
  */
 export async function inspectLock(
   target: string | URL,
@@ -83,6 +95,7 @@ function toInspection(target: string): LockInspection {
     inheritedBy: seen.inheritors,
     malformed: seen.record.state === RecordState.malformed,
     fileSystem: seen.fileSystem,
+    fileSystemClass: fileSystemClassNames[seen.fileSystemClass] ?? 'unknown',
   };
 }
 

@@ -75,6 +75,8 @@ const noJob: JobDraft = { job: null, lines: null };
  * Changes reject with what `lock` and `replaceFile` reject with: ETIMEDOUT after 30 seconds by default, the system's error
  * (ENOSPC, EACCES, …), a refusal; then the job is as it was. A file that is damaged, or not the store's, is ECORRUPT with
  * its `path`, and is never written to.
+ *
+ * @see [Jobs](../docs/job-store.md)
  */
 export class JobStore<Job extends JobFields = JobFields & Record<string, unknown>> {
   readonly #settings: JobStoreSettings;

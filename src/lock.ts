@@ -15,8 +15,6 @@ import { RequestFlag } from './native.js';
 import { LockQueue } from './queue.js';
 import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
 
-type Path = string | URL;
-
 /**
  * Waits for the lock on `target`, which may be a file, a directory or nothing yet.
  *
@@ -27,8 +25,19 @@ type Path = string | URL;
  * a refusal (`refused: true`) ELOOP, EMLINK, EINVAL, EPERM, EACCES or ECORRUPT when the lock file cannot be trusted; with
  * an error like Node's own when the system fails (ENOENT, EACCES, EROFS, ENOSPC, EMFILE, ENOLCK, …); with a TypeError
  * or RangeError when an argument is wrong.
+ *
+ * On Linux and macOS the lock is `flock(2)` on the lock file, on Windows `LockFileEx` on one byte of it. On Linux the kernel
+ * serves processes in the order in which they came; macOS and Windows promise none. On network file systems, on those of
+ * unknown kind and under Wine a wait is tried on a timer instead, every 50 ms at the slowest.
+ *
+ * Not promised: that programs which do not ask for the lock keep away from the target; that a deadlock between processes, or
+ * over several locks, is noticed.
+ *
+ * @see [flock(2)](https://man7.org/linux/man-pages/man2/flock.2.html), on what a lock belongs to and when it ends
+ * @see [LockFileEx](https://learn.microsoft.com/en-us/windows/win32/api/fileapi/nf-fileapi-lockfileex), on Windows
+ * @see [What a lock means](../docs/semantics.md)
  */
-export async function lock(target: Path, options?: LockOptions): Promise<FileLock> {
+export async function lock(target: string | URL, options?: LockOptions): Promise<FileLock> {
   return acquire(toRequest('lock', target, options));
 }
 
@@ -37,7 +46,7 @@ export async function lock(target: Path, options?: LockOptions): Promise<FileLoc
  * callers that wait.
  */
 export async function tryLock(
-  target: Path,
+  target: string | URL,
   options?: TryLockOptions & TtlOption,
 ): Promise<FileLock | null> {
   return tryAcquire(toRequest('tryLock', target, options));
@@ -46,13 +55,15 @@ export async function tryLock(
 /**
  * Blocks this thread until the lock on `target` is granted; throws what {@link lock} rejects with. Throws EDEADLK at
  * once when this thread itself holds a conflicting lock, since nothing could release it. May overtake callers that wait.
+ *
+ * A worker that is blocked in it can be terminated; the main thread cannot be interrupted but by `timeout`.
  */
-export function lockSync(target: Path, options?: LockSyncOptions): FileLock {
+export function lockSync(target: string | URL, options?: LockSyncOptions): FileLock {
   return acquireSync(toRequest('lockSync', target, options));
 }
 
 /** As {@link tryLock}, on this thread. */
-export function tryLockSync(target: Path, options?: TryLockOptions): FileLock | null {
+export function tryLockSync(target: string | URL, options?: TryLockOptions): FileLock | null {
   return tryAcquireSync(toRequest('tryLockSync', target, options));
 }
 
@@ -66,16 +77,16 @@ export type LockedFunction<Result> = (lock: FileLock) => Result;
  * when it would wait for a `withLock` around it on the same target (see `nested`).
  */
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   fn: LockedFunction<Result | PromiseLike<Result>>,
 ): Promise<Result>;
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   options: WithLockOptions | undefined,
   fn: LockedFunction<Result | PromiseLike<Result>>,
 ): Promise<Result>;
 export async function withLock<Result>(
-  target: Path,
+  target: string | URL,
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Promise<Result> {
@@ -105,14 +116,14 @@ export async function withLock<Result>(
  * As {@link withLock}, on this thread. `fn` must not be asynchronous: the lock would be gone before its work is done, so
  * a function that returns a promise is a TypeError (its promise is left alone).
  */
-export function withLockSync<Result>(target: Path, fn: LockedFunction<Result>): Result;
+export function withLockSync<Result>(target: string | URL, fn: LockedFunction<Result>): Result;
 export function withLockSync<Result>(
-  target: Path,
+  target: string | URL,
   options: LockSyncOptions | undefined,
   fn: LockedFunction<Result>,
 ): Result;
 export function withLockSync<Result>(
-  target: Path,
+  target: string | URL,
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Result {

@@ -40,6 +40,9 @@ export const RecordState = { valid: 0, empty: 1, malformed: 2, foreign: 3 } as c
 /** The same numbers as `Liveness` in native/platform.h. */
 export const livenessNames = ['alive', 'dead', 'unknown'] as const;
 
+/** The same numbers as `FileSystemClass` in native/platform.h. */
+export const fileSystemClassNames = ['local', 'network', 'unknown'] as const;
+
 /** Places in `result`, and the bits in one of them; the same as in native/addon_data.cc. */
 export const ResultIndex = { id: 0, token: 1, previousFlags: 2, remote: 3, age: 4 } as const;
 export const PreviousFlag = {
@@ -78,6 +81,7 @@ export interface NativeError {
 export interface NativeInspection {
   path: string;
   fileSystem: string;
+  fileSystemClass: number;
   known: boolean;
   held: boolean;
   shared: boolean;
@@ -116,7 +120,7 @@ export interface NativeReplaceOptions {
 /** The same bits as `StepFlag` in native/replace_binding.cc. */
 export const ReplaceStep = { begin: 1, write: 2, commit: 4, lastTry: 8 } as const;
 
-export interface NativeReplaceFailure {
+interface NativeReplaceFailure {
   ok: false;
   phase: string;
   published: boolean;
@@ -158,21 +162,21 @@ export type NativeReading =
   | { ok: true; exists: false }
   | { ok: true; exists: true; identity: string; contents: Buffer };
 
-export interface NativeRemoveOptions {
+interface NativeRemoveOptions {
   path: string;
   refuseParentLinks: boolean;
   /** An identity. */
   expected: string;
 }
 
-export type NativeRemoval =
+type NativeRemoval =
   | { ok: false; transient: boolean; error: NativeError }
   /** Not removed: it was not the expected file. */
   | { ok: true; removed: boolean };
 /** The bits of the third argument of openLog(); the same as `LogFlag` in native/append_log_binding.cc. */
 export const LogFlag = { refuseParentLinks: 1, anyOwner: 2 } as const;
 
-export type NativeLogOpening =
+type NativeLogOpening =
   { ok: false; error: NativeError } | { ok: true; id: number; remote: boolean };
 
 export type NativeAppending =
@@ -185,12 +189,12 @@ export type ClaimantArguments = [
   ttl: number,
 ];
 
-export type NativeTailWriting =
+type NativeTailWriting =
   | { ok: false; error: NativeError }
   /** Nothing was written to a file of less than `offset` bytes. */
   | { ok: true; exists: boolean; fileSize: number };
 
-export type NativeRangeReading =
+type NativeRangeReading =
   { ok: false; error: NativeError } | { ok: true; exists: boolean; contents: Buffer };
 
 type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number];
@@ -272,6 +276,7 @@ interface NativeBinding {
 
   bindDescendants(): NativeError | undefined;
   countDescendants(): number | NativeError;
+  tryAttribute(path: string): NativeError | undefined;
 
   lastKey(): string;
   lastError(): NativeError;

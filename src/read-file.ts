@@ -14,6 +14,8 @@ export interface FileContents {
  *
  * Refuses links (ELOOP) and what is not a regular file (EINVAL) on the open descriptor, and files longer than `maxBytes`
  * (EFBIG). Never sees half of a replace by holdfast, copies included: one that a crash cut short is made good first.
+ *
+ * @see [open(2)](https://man7.org/linux/man-pages/man2/open.2.html), on `O_NOFOLLOW` and `O_NONBLOCK`
  */
 export async function readRegularFile(
   path: string | URL,

@@ -36,7 +36,7 @@ function isOurs(startToken: string): boolean {
   return startToken !== '' && startToken === native.startToken();
 }
 
-export function reportRejected(record: NativeRecord, lockPath: string): void {
+function reportRejected(record: NativeRecord, lockPath: string): void {
   if (record.state === RecordState.malformed) {
     publish('record_rejected', { lockPath, reason: 'malformed' });
   } else if (record.sessionRejected) {

@@ -77,6 +77,19 @@ const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
  *
  * Rejects with the system's error (ENOSPC, EACCES, ENOENT, …), with a refusal (ELOOP, EMLINK, EISDIR, EINVAL, EPERM,
  * EXDEV), with ECONFLICT (`ifMatch`), ECOMPROMISED (`lock`), the stream's error, or `signal.reason`.
+ *
+ * On Linux the temporary file has no name until it is complete (`O_TMPFILE`), so that a kill leaves none; elsewhere, and where
+ * the file system has no such files, the next use removes it. On Windows a target that somebody has open is replaced all the
+ * same where the volume can (a POSIX rename, NTFS), else by `ReplaceFileW`, between whose steps the name leads nowhere.
+ *
+ * Not promised: that a rename is on the disk before `durability` is `'full'`; that it is on Windows, where the system does not
+ * say; anything about two files together.
+ *
+ * @see [rename(2)](https://man7.org/linux/man-pages/man2/rename.2.html), on what a reader sees
+ * @see [open(2)](https://man7.org/linux/man-pages/man2/open.2.html), on `O_TMPFILE`
+ * @see [FILE_RENAME_INFO](https://learn.microsoft.com/en-us/windows/win32/api/winbase/ns-winbase-file_rename_info) and
+ * [ReplaceFileW](https://learn.microsoft.com/en-us/windows/win32/api/winbase/nf-winbase-replacefilew), on Windows
+ * @see [What a replace means](../docs/atomic-replace.md)
  */
 export async function replaceFile(
   path: string | URL,

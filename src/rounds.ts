@@ -9,7 +9,7 @@ import { lock } from './lock.js';
 import { toRequest, type LockOptions, type LockRequest } from './options.js';
 import type { LockHolder } from './record.js';
 import { Retries } from './retries.js';
-import { sanitizeSessionId } from './sanitize.js';
+import { storedSessionId } from './sanitize.js';
 import { goOnWithoutLock } from './taking.js';
 import { timeoutError } from './waiting-caller.js';
 
@@ -259,11 +259,10 @@ class Group<State, Change, Result> {
 
   /** Who is in the way of those whose turn has not come. */
   #ourselves({ token }: FileLock): LockHolder {
-    const { session = '' } = this.#work.lock;
     return {
       pid: process.pid,
       host: hostname(),
-      session: session === '' ? null : sanitizeSessionId(session),
+      session: storedSessionId(this.#work.lock.session ?? ''),
       since: new Date(),
       token: token ?? 0,
       self: true,

@@ -92,6 +92,8 @@ interface Look {
  * Every method rejects with a TypeError or RangeError when an argument is wrong, with a refusal (`refused: true`) when a
  * link (ELOOP), a FIFO or the like (EINVAL) or another file (ECORRUPT; `status` says `malformed`) is at `path`, and with
  * the system's error otherwise. What cannot be believed is published on `holdfast:record_rejected`.
+ *
+ * @see [Session locks](../docs/session-locks.md)
  */
 export class SessionLock {
   readonly path: string;

@@ -62,10 +62,8 @@ async function traced<Taken extends FileLock | null>(
   await channels.lock.tracePromise(async () => {
     try {
       lock = await take(request);
+    } finally {
       trace.end(lock);
-    } catch (error) {
-      trace.end(null);
-      throw error;
     }
     // What is resolved with here would be kept, and shown, by the trace: a lock that somebody may have dropped.
   }, trace.context);
@@ -78,10 +76,8 @@ function tracedSync<Taken extends FileLock | null>(request: LockRequest, take: T
   channels.lock.traceSync(() => {
     try {
       lock = take(request);
+    } finally {
       trace.end(lock);
-    } catch (error) {
-      trace.end(null);
-      throw error;
     }
   }, trace.context);
   return lock;
@@ -97,10 +93,11 @@ class Trace {
     this.context = { target, lockPath: lockPathOf(request), shared };
   }
 
-  end(lock: FileLock | null): void {
+  /** `lock` is undefined where taking it failed. */
+  end(lock: FileLock | null | undefined): void {
     const { context } = this;
     context.waitedMs = performance.now() - this.#startedAt;
-    if (lock === null) return;
+    if (!lock) return;
     context.token = lock.token;
     context.lockPath = lock.lockPath;
     if (lock.failedOpen) context.failedOpen = true;

@@ -61,6 +61,8 @@ const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
  *
  * Rejects with what `lock` and `replaceFile` reject with (ETIMEDOUT after 30 seconds by default), with the error of `fn`,
  * or with ECOMPROMISED when the lock was lost before the commit.
+ *
+ * @see [Many writers](../docs/atomic-replace.md#many-writers)
  */
 export async function updateFile(
   path: string | URL,

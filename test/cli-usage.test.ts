@@ -27,6 +27,7 @@ const options = {
     ['-h, --help'],
   ],
   journal: [['--summary'], ['--json'], ['-h, --help']],
+  doctor: [['--json'], ['-h, --help']],
   demo: [['--without-lock'], ['--processes N'], ['--rounds N'], ['-h, --help']],
 } as const;
 const commands = Object.keys(options) as (keyof typeof options)[];
@@ -60,6 +61,10 @@ describe('help', () => {
     const result = await holdfast([command, 'x', '--help']);
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(result.stdout).toMatch(/^Usage:/);
+  });
+
+  test.each(commands)('holdfast help %s is the same as --help', async (command) => {
+    expect(await holdfast(['help', command])).toEqual(await holdfast([command, '--help']));
   });
 
   test('--version prints the version of the package', async () => {
@@ -135,6 +140,7 @@ describe('a wrong command line ends with 64, one line that names what is wrong, 
       'must be none, ordered or full, got',
     ],
     [['replace', 'a', '--create-only=1'], 'holdfast replace', "'--create-only' takes no value"],
+    [['doctor', 'a', 'b'], 'holdfast doctor', "one DIR is enough, got 'b' as well"],
     [['demo', 'a', 'b'], 'holdfast demo', "one FILE is enough, got 'b' as well"],
     [['demo', '--processes', '1'], 'holdfast demo', "from 2 to 64, got '1'"],
     [['demo', '--rounds', 'many'], 'holdfast demo', "from 1 to 100000, got 'many'"],

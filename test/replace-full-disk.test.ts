@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -12,7 +12,7 @@ import {
   withAgent,
 } from './helpers/failing-replaces.js';
 import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
-import { freeBytes, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
+import { fill, freeBytes, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
 import { expectFile, makeFile, replaceCases } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';
 import type { SystemCall } from './helpers/system-call-faults.js';
@@ -133,20 +133,4 @@ for (const { disk, needs, withDisk } of disks) {
 function isShortWrite({ line }: SystemCall): boolean {
   const [, asked, written] = /, (\d+), \d+\) += (\d+)$/.exec(line) ?? [];
   return Number(written) < Number(asked);
-}
-
-/** Takes all that is free, to the last byte. */
-async function fill(root: string): Promise<void> {
-  for (let size = 1 << 20; size > 0; size >>= 1) {
-    for (let n = 0; ; n++) {
-      const complete = await writeFile(
-        path.join(root, `fill-${size}-${n}`),
-        Buffer.alloc(size),
-      ).then(
-        () => true,
-        () => false,
-      );
-      if (!complete) break;
-    }
-  }
 }

@@ -16,6 +16,7 @@ namespace holdfast {
 namespace {
 
 constexpr char kAccessList[] = "system.posix_acl_access";
+constexpr char kTriedAttribute[] = "user.holdfast";
 
 Error CopyAttribute(int from, int to, const char* name) {
   const ssize_t size = fgetxattr(from, name, nullptr, 0);
@@ -84,6 +85,13 @@ Error CopyAttributes(NativeHandle from, NativeHandle to) {
 Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
   Error error = CopyAttribute(DescriptorOf(from), DescriptorOf(to), kAccessList);
   return error.number == ENOTSUP ? Error{} : error;
+}
+
+Error TryAttribute(const std::string& path) {
+  char value = '1';
+  if (lsetxattr(path.c_str(), kTriedAttribute, &value, 1, 0) != 0) return LastError("setxattr");
+  if (lgetxattr(path.c_str(), kTriedAttribute, &value, 1) != 1) return LastError("getxattr");
+  return {};
 }
 
 }  // namespace holdfast

@@ -14,6 +14,10 @@ ssize_t fgetxattr(int file, const char* name, void* value, size_t size, uint32_t
                   int options);
 int fsetxattr(int file, const char* name, const void* value, size_t size, uint32_t position,
               int options);
+ssize_t getxattr(const char* path, const char* name, void* value, size_t size, uint32_t position,
+                 int options);
+int setxattr(const char* path, const char* name, const void* value, size_t size, uint32_t position,
+             int options);
 void* acl_get_fd_np(int file, int type);
 int acl_set_fd_np(int file, void* list, int type);
 int acl_free(void* object);
@@ -24,6 +28,8 @@ namespace holdfast {
 namespace {
 
 constexpr int kExtendedAcl = 0x100;  // ACL_TYPE_EXTENDED
+constexpr int kNoFollow = 1;         // XATTR_NOFOLLOW
+constexpr char kTriedAttribute[] = "holdfast";
 
 }  // namespace
 
@@ -91,6 +97,17 @@ Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
   const int number = errno;
   acl_free(list);
   return result == 0 ? Error{} : Error::FromSystem(number, "acl_set");
+}
+
+Error TryAttribute(const std::string& path) {
+  char value = '1';
+  if (setxattr(path.c_str(), kTriedAttribute, &value, 1, 0, kNoFollow) != 0) {
+    return LastError("setxattr");
+  }
+  if (getxattr(path.c_str(), kTriedAttribute, &value, 1, 0, kNoFollow) != 1) {
+    return LastError("getxattr");
+  }
+  return {};
 }
 
 }  // namespace holdfast

@@ -59,6 +59,7 @@ Error KeepOwner(const ReplacedFile&, NativeHandle) { return Unsupported(); }
 bool IsPrivate(NativeHandle, const FileStatus&) { return false; }
 Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }
 Error CopyAccessControlList(NativeHandle, NativeHandle) { return Unsupported(); }
+Error TryAttribute(const std::string&) { return Unsupported(); }
 Error Flush(NativeHandle, Durability) { return Unsupported(); }
 Error FlushDirectory(const Directory&) { return Unsupported(); }
 uint64_t BirthTime(NativeHandle) { return 0; }

@@ -323,4 +323,11 @@ Error RemoveLockFile(const Directory& directory, const std::string& name,
   return error;
 }
 
+Error TryAttribute(const std::string& path) {
+  const std::wstring stream = ToWide(path) + L":holdfast";
+  const Handle file = Owned(CreateFileW(stream.c_str(), GENERIC_READ | GENERIC_WRITE, 0, nullptr,
+                                        CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, nullptr));
+  return file.valid() ? Error{} : LastError("open");
+}
+
 }  // namespace holdfast

@@ -68,10 +68,7 @@ export function defineCommand<O extends Options>(definition: CommandDefinition<O
  * Reads a command line. `parseArgs` only splits it into tokens here: its own errors would have to be told apart by
  * their text, and say more than fits a line.
  */
-export function parseArguments<O extends Options>(
-  argv: readonly string[],
-  options: O,
-): Arguments<O> {
+function parseArguments<O extends Options>(argv: readonly string[], options: O): Arguments<O> {
   const { tokens } = parseArgs({
     args: [...argv],
     options: Object.fromEntries(

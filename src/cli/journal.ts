@@ -4,7 +4,7 @@ import { readJournal } from '../journal-reader.js';
 import { defineCommand, onlyOperand } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { print as complain } from './report.js';
-import { printable } from './terminal.js';
+import { printable, StatusLine } from './terminal.js';
 
 export const journal = defineCommand({
   name: 'journal',
@@ -104,7 +104,11 @@ async function summarize(file: string): Promise<Summary> {
   const events = new Map<string, { count: number; event: string }>();
   let lost = 0;
   let malformed = 0;
+  let read = 0;
+  const status = new StatusLine(process.stderr);
   for await (const line of readJournal(file)) {
+    read++;
+    if (process.stderr.isTTY) status.update(() => `${read} lines so far`);
     if (line === null) {
       malformed++;
     } else if (line.event === 'lock_fail_open') {
@@ -122,6 +126,7 @@ async function summarize(file: string): Promise<Summary> {
       events.set(line.event, counted);
     }
   }
+  status.clear();
   const mostFirst = (one: { count: number }, other: { count: number }) => other.count - one.count;
   return {
     failOpens: [...failOpens.values()].sort(mostFirst),

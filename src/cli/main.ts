@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import { UsageError } from './command.js';
 import type { Command } from './command.js';
+import { doctor } from './doctor.js';
 import { renderOverview } from './help.js';
 import { rebuild } from './rebuild.js';
 import { report } from './report.js';
@@ -21,6 +22,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   let program = 'holdfast';
   try {
+    // `holdfast help run` is `holdfast run --help`.
+    if (name === 'help') return await main([...rest.slice(0, 1), '--help']);
     const command = await findCommand(name);
     if (command === undefined) return await withoutCommand(name);
     program = `holdfast ${command.name}`;
@@ -31,8 +34,8 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function findCommand(name: string | undefined): Promise<Command | undefined> {
-  // It is called for when there is no addon, and the others need one as soon as they are loaded.
-  if (name === rebuild.name) return rebuild;
+  // These are called for when there is no addon, and the others need one as soon as they are loaded.
+  for (const command of [doctor, rebuild]) if (command.name === name) return command;
   if (name === undefined || name.startsWith('-')) return undefined;
   return (await allCommands()).find((command) => command.name === name);
 }

@@ -5,9 +5,11 @@ import type { Readable } from 'node:stream';
 import { replaceFile } from '../index.js';
 import { defineCommand, onlyOperand, UsageError } from './command.js';
 import type { Options } from './command.js';
+import { formatBytes } from './bytes.js';
 import { exitCodes } from './exit-codes.js';
 import { interruptible, Interruption } from './interruption.js';
 import { describe, print } from './report.js';
+import { StatusLine } from './terminal.js';
 
 const program = 'holdfast replace';
 const durabilities = ['none', 'ordered', 'full'] as const;
@@ -64,8 +66,11 @@ export const replace = defineCommand({
       createOnly: values['create-only'],
     };
     const input = standardInput();
+    const endProgress = showProgress(input);
     try {
-      await interruptible((signal) => replaceFile(file, input, { ...wanted, signal }));
+      await interruptible((signal) =>
+        replaceFile(file, input, { ...wanted, signal }).finally(endProgress),
+      );
       return 0;
     } catch (error) {
       if (error instanceof Interruption) {
@@ -79,7 +84,20 @@ export const replace = defineCommand({
   },
 });
 
-function standardInput(): Readable {
+/** Says how much has come so far, on a terminal, until the function that it hands back is called. */
+function showProgress(input: Readable & { readonly bytesRead: number }): () => void {
+  if (!process.stderr.isTTY) return () => undefined;
+  const status = new StatusLine(process.stderr);
+  const ticker = setInterval(() => {
+    status.update(() => `${formatBytes(input.bytesRead)} so far`);
+  }, 100);
+  return () => {
+    clearInterval(ticker);
+    status.clear();
+  };
+}
+
+function standardInput(): Readable & { readonly bytesRead: number } {
   const descriptor = 0;
   // `process.stdin` is empty where it is a directory; reading it is the error that it should be.
   if (fstatSync(descriptor).isDirectory()) return createReadStream('', { fd: descriptor });

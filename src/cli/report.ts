@@ -2,32 +2,8 @@ import { HoldfastError } from '../errors.js';
 import type { ReplaceFailure } from '../index.js';
 import { UsageError } from './command.js';
 import { exitCodes } from './exit-codes.js';
+import { stepsOfLock, stepsOfReplace } from './next-steps.js';
 import { printable } from './terminal.js';
-
-/** What the user can do about a failure, where the code says it. */
-const nextSteps: Readonly<Record<string, string>> = {
-  EACCES:
-    'Whoever locks a file must be allowed to write in its directory and to the lock file there',
-  EPERM:
-    'Whoever locks a file must be allowed to write in its directory and to the lock file there',
-  ECORRUPT: 'Move what is there away if nobody needs it: holdfast does not write over it',
-  ELOOP:
-    'Name what the link leads to; if the lock file is the link, holdfast did not make it: remove it',
-  ENOENT: 'The directory must exist; the file need not',
-  ENOLCK: 'The file system there offers no locks: use a file on another one',
-  ENOSYS: 'The file system there offers no locks: use a file on another one',
-  EOPNOTSUPP: 'The file system there offers no locks: use a file on another one',
-  EROFS: 'The file system is read-only: use a file on another one',
-};
-
-/** The same where a file was to be replaced. */
-const nextStepsOfReplace: Readonly<Record<string, string>> = {
-  EACCES: 'Whoever replaces a file must be allowed to write in its directory',
-  EPERM: 'Whoever replaces a file must be allowed to write in its directory',
-  ELOOP: 'Name what the link leads to',
-  EMLINK: 'The other names would keep the old contents: remove them, or write a new file',
-  ENOENT: 'The directory must exist; the file need not',
-};
 
 /** What is in the file's place, where it is not the old contents. */
 const states: Readonly<Record<ReplaceFailure['targetState'], string>> = {
@@ -66,7 +42,7 @@ export function describe(error: Error): string {
   const { code, message, phase, targetState } = error as NodeJS.ErrnoException &
     Partial<ReplaceFailure>;
   if (code === undefined) return message;
-  const nextStep = (phase === undefined ? nextSteps : nextStepsOfReplace)[code];
+  const nextStep = (phase === undefined ? stepsOfLock : stepsOfReplace)[code];
   return (
     (message.includes(code) ? message : `${message} (${code})`) +
     (targetState === undefined ? '' : states[targetState]) +

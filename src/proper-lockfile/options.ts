@@ -117,7 +117,7 @@ const shortestStale = 2000;
 const shortestUpdate = 1000;
 
 /** What the functions on all platforms take for "never": more milliseconds than have passed since 1970. */
-export const longestTime = 2 ** 52;
+const longestTime = 2 ** 52;
 
 /** An option that is given as undefined is as good as absent, except where proper-lockfile makes the least of it. */
 type Given = Record<string, unknown>;

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  accessSync,
   closeSync,
   constants,
   existsSync,
@@ -27,7 +28,7 @@ import { lockSync, replaceFileSync } from 'holdfast';
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { fakedClock, fakedClockLibrary } from './faked-clock.js';
 import { hostLibc } from './installed-copy.js';
-import { expressExample, projectDirectory } from './paths.js';
+import { electronExample, expressExample, projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
 
@@ -336,6 +337,24 @@ const probes = {
   expressExample: () =>
     attempt(() => createRequire(path.join(expressExample, 'server.mjs')).resolve('express')),
 
+  /** Electron's own program was downloaded for examples/electron, and there is an X server that needs no display. */
+  electron: () =>
+    attempt(() => accessSync(electronProgram(electronExample), constants.X_OK)) ??
+    whyNot('xvfb-run', ['--help']),
+
+  /** `npm ci --prefix bench` has been run: what holdfast is compared with is there, and loads in this Node. */
+  peers: () =>
+    whyNot(process.execPath, [
+      '-e',
+      'for (const name of process.argv.slice(2)) require(require.resolve(name, { paths: [process.argv[1]] }))',
+      path.join(projectDirectory, 'bench'),
+      ...['proper-lockfile', 'fs-native-extensions'],
+    ]) ??
+    attempt(() => {
+      const resolve = createRequire(path.join(projectDirectory, 'bench', 'package.json')).resolve;
+      for (const name of ['write-file-atomic', '@openclaw/fs-safe/atomic']) resolve(name);
+    }),
+
   /** /proc tells about this process; what Wine shows of it is about the processes of another system. */
   proc: () =>
     attempt(() => {
@@ -343,6 +362,11 @@ const probes = {
       if (!stat.startsWith(`${process.pid} `)) throw new Error('/proc has other process ids');
     }),
 } satisfies Record<string, () => string | null>;
+
+/** Electron's own program, as its package names it; throws where there is none. */
+export function electronProgram(example: string): string {
+  return createRequire(path.join(example, 'main.cjs'))('electron') as string;
+}
 
 export type Capability = keyof typeof probes;
 

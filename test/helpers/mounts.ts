@@ -66,3 +66,19 @@ export async function freeBytes(place: string): Promise<number> {
   const { bavail, bsize } = await statfs(place);
   return bavail * bsize;
 }
+
+/** Takes all that is free on the file system of `root`, to the last byte. */
+export async function fill(root: string): Promise<void> {
+  for (let size = 1 << 20; size > 0; size >>= 1) {
+    for (let n = 0; ; n++) {
+      const complete = await writeFile(
+        path.join(root, `fill-${size}-${n}`),
+        Buffer.alloc(size),
+      ).then(
+        () => true,
+        () => false,
+      );
+      if (!complete) break;
+    }
+  }
+}
