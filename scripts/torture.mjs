@@ -1,6 +1,6 @@
 // Tries to make holdfast break its promises, and tells how: `npm run torture [-- --minutes N --seed S]`. What is tried is in
 // torture/. Ends with a table of what was done and found, and with an exit code that is not 0 if a promise was broken.
-// File names as arguments choose from the files of torture/.
+// `--only PATTERN` chooses by the names of what is tried, and file names choose from the files of torture/.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,11 +15,12 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '3' },
+    only: { type: 'string', default: '' },
     seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
   },
 });
-for (const [name, value] of Object.entries(values)) {
-  if (!(Number(value) > 0)) throw new RangeError(`--${name} must be a number above 0: ${value}`);
+for (const name of ['minutes', 'seed']) {
+  if (!(Number(values[name]) > 0)) throw new RangeError(`--${name} must be a number above 0`);
 }
 
 const vitest = path.join(
@@ -31,10 +32,19 @@ try {
   const report = path.join(scratch, 'report');
   writeFileSync(report, '');
   console.log(`torture: ${values.minutes} minutes, seed ${values.seed}`);
+  const chosen = values.only === '' ? [] : ['--testNamePattern', values.only];
   const config = ['--config', 'torture/vitest.config.mts', '--configLoader', 'runner'];
   const child = spawn(
     process.execPath,
-    [vitest, 'run', ...config, '--no-file-parallelism', '--reporter=verbose', ...positionals],
+    [
+      vitest,
+      'run',
+      ...config,
+      '--no-file-parallelism',
+      '--reporter=verbose',
+      ...chosen,
+      ...positionals,
+    ],
     {
       cwd: projectDirectory,
       stdio: 'inherit',

@@ -17,7 +17,7 @@ import { run } from '../test/helpers/child.js';
 import type { ChildOptions } from '../test/helpers/child.js';
 import { fakedClock } from '../test/helpers/faked-clock.js';
 import { withSmallTmpfs } from '../test/helpers/mounts.js';
-import { descriptorCount } from '../test/helpers/process-figures.js';
+import { descriptorCount, isStopped, until } from '../test/helpers/process-figures.js';
 import { fileCalls, withFaults } from '../test/helpers/system-call-faults.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';
 import type { Circumstances, HistoryEvent } from './history.js';
@@ -63,7 +63,7 @@ function toLockFile(
     name: `lock file ${what}`,
     circumstances: { outsiders: true },
     strike: async (world) => {
-      const busy = world.clients.some((client) => world.isBusy(client));
+      const busy = world.clients.some((client) => world.isBusy(client.plan.name));
       try {
         await act(world);
         return oneIf(busy);
@@ -118,15 +118,20 @@ export const kill: Nemesis = {
 
 export const stop: Nemesis = {
   name: 'SIGSTOP, SIGCONT',
-  needs: ['signals'],
+  needs: ['signals', 'proc'],
   clients: { ttl },
   strike: async (world) => {
-    const client = world.anyClient();
-    client.child.kill('SIGSTOP');
-    const busy = world.isBusy(client);
-    await sleep(world.random(3 * ttl));
-    client.child.kill('SIGCONT');
-    return oneIf(busy);
+    // A holder, if one is found soon.
+    for (let tries = 0; tries < 30; tries++) {
+      const { child, plan } = world.anyClient();
+      child.kill('SIGSTOP');
+      await until(() => child.process.exitCode !== null || isStopped(child.pid), 'it to stop');
+      const holds = world.holds(plan.name);
+      await sleep(holds ? world.random(4 * ttl) : 0);
+      child.kill('SIGCONT');
+      if (holds) return 1;
+    }
+    return 0;
   },
 };
 
@@ -261,7 +266,7 @@ export const clock: Nemesis = {
     const step = steps[world.random(steps.length)] ?? '+0';
     writeFileSync(path.join(world.aside, 'clock'), step);
     await sleep(50);
-    return oneIf(world.clients.some((client) => world.isBusy(client)));
+    return oneIf(world.clients.some((client) => world.isBusy(client.plan.name)));
   },
 };
 

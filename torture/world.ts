@@ -113,10 +113,23 @@ export class World {
     await this.#expectExit(client, expected);
   }
 
-  /** Whether the client is in the middle of something, as far as its log tells. */
-  isBusy(client: Client): boolean {
-    const names = readdirSync(this.#logs).filter((name) => ofClient(name, client.plan.name));
-    return names.some((name) => endsInside(readLog(path.join(this.#logs, name))));
+  /** Whether the client of that name is in the middle of something, as far as its log tells. */
+  isBusy(client: string): boolean {
+    return this.#logsOf(client).some(endsInside);
+  }
+
+  /** Whether it has a lock. */
+  holds(client: string): boolean {
+    return this.#logsOf(client).some((events) => {
+      const last = events.findLast(({ kind }) => kind !== 'turn');
+      return last !== undefined && isUnderLock(last);
+    });
+  }
+
+  #logsOf(client: string): HistoryEvent[][] {
+    return readdirSync(this.#logs)
+      .filter((name) => ofClient(name, client))
+      .map((name) => readLog(path.join(this.#logs, name)));
   }
 
   /** Lets every client come to its end. */
@@ -182,8 +195,10 @@ const reviveTimes = (_key: string, value: unknown): unknown =>
 /** Whether the last thing that a thread tells is the beginning of something. */
 function endsInside(events: readonly HistoryEvent[]): boolean {
   const last = events.findLast(({ kind }) => kind !== 'turn');
-  if (last === undefined) return false;
-  return (
-    ['invoke', 'grant', 'write'].includes(last.kind) || (last.kind === 'read' && last.hold !== null)
-  );
+  return last !== undefined && (last.kind === 'invoke' || isUnderLock(last));
 }
+
+const isUnderLock = (event: HistoryEvent): boolean =>
+  event.kind === 'grant' ||
+  event.kind === 'write' ||
+  (event.kind === 'read' && event.hold !== null);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "replace.h"
-#include "test_case.h"
+#include "../test_case.h"
 #include "win/win.h"
 
 namespace holdfast {
