@@ -10,6 +10,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { projectDirectory } from './native-target.mjs';
+import { printTable } from './table.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -75,14 +76,5 @@ function printTables(report) {
   for (const [name, rows] of tables) {
     console.log(`\n${name}`);
     printTable(rows);
-  }
-}
-
-function printTable(rows) {
-  const columns = Object.keys(rows[0]);
-  const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '')))];
-  const widths = columns.map((_, at) => Math.max(...cells.map((row) => row[at].length)));
-  for (const row of cells) {
-    console.log(row.map((cell, at) => cell.padEnd(widths[at])).join('  '));
   }
 }

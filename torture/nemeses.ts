@@ -83,7 +83,7 @@ function byTracer(name: string, faults: (world: World) => string[]): Nemesis {
     name,
     needs: ['straceAttach'],
     strike: async (world) => {
-      const { child } = world.anyClient();
+      const { child } = await world.anyClient();
       try {
         const { calls } = await withFaults(world.children, child.pid, faults(world), () =>
           sleep(200),
@@ -108,7 +108,7 @@ export const nothing: Nemesis = { name: 'nothing' };
 export const kill: Nemesis = {
   name: 'SIGKILL',
   strike: async (world) => {
-    const client = world.anyClient();
+    const client = await world.anyClient();
     client.child.kill('SIGKILL');
     await world.replaceClient(client, killed);
     return 0;
@@ -123,10 +123,10 @@ export const stop: Nemesis = {
   strike: async (world) => {
     // A holder, if one is found soon.
     for (let tries = 0; tries < 30; tries++) {
-      const { child, plan } = world.anyClient();
+      const { child, plan } = await world.anyClient();
       child.kill('SIGSTOP');
       await until(() => child.process.exitCode !== null || isStopped(child.pid), 'it to stop');
-      const holds = world.holds(plan.name);
+      const holds = world.holdsWithTtl(plan.name);
       await sleep(holds ? world.random(4 * ttl) : 0);
       child.kill('SIGCONT');
       if (holds) return 1;
@@ -229,7 +229,7 @@ export const noDescriptors: Nemesis = {
   name: 'RLIMIT_NOFILE',
   needs: ['prlimit', 'proc'],
   strike: async (world) => {
-    const { pid } = world.anyClient().child;
+    const { pid } = (await world.anyClient()).child;
     await limit(pid, `nofile=${descriptorCount(pid) + world.random(4) - 2}`);
     await sleep(world.random(100));
     await limit(pid, 'nofile=1024');
@@ -242,7 +242,7 @@ export const fileSize: Nemesis = {
   name: 'RLIMIT_FSIZE',
   needs: ['prlimit'],
   strike: async (world) => {
-    const { pid } = world.anyClient().child;
+    const { pid } = (await world.anyClient()).child;
     await limit(pid, `fsize=${world.random(20_000)}`);
     await sleep(world.random(100));
     await limit(pid, 'fsize=unlimited');

@@ -92,12 +92,19 @@ export class World {
   }
 
   /** One of the clients that work, by chance. */
-  anyClient(): Client {
-    const running = this.clients.filter(
-      ({ child, plan }) => child.process.exitCode === null && this.#hasBegun(plan.name),
+  async anyClient(): Promise<Client> {
+    let working: Client[] = [];
+    await until(
+      () => {
+        working = this.clients.filter(
+          ({ child, plan }) => child.process.exitCode === null && this.#hasBegun(plan.name),
+        );
+        return working.length > 0;
+      },
+      () => `a client to begin: ${this.crashes.join('\n')}`,
     );
-    const client = running[this.random(running.length)];
-    if (client === undefined) throw new Error(`There are no clients: ${this.crashes.join('\n')}`);
+    const client = working[this.random(working.length)];
+    if (client === undefined) throw new Error('There are no clients');
     return client;
   }
 
@@ -118,11 +125,12 @@ export class World {
     return this.#logsOf(client).some(endsInside);
   }
 
-  /** Whether it has a lock. */
-  holds(client: string): boolean {
+  /** Whether it has a lock that may be taken over. */
+  holdsWithTtl(client: string): boolean {
     return this.#logsOf(client).some((events) => {
       const last = events.findLast(({ kind }) => kind !== 'turn');
-      return last !== undefined && isUnderLock(last);
+      const grant = events.findLast(({ kind }) => kind === 'grant');
+      return last && isUnderLock(last) && grant?.kind === 'grant' && grant.ttl > 0;
     });
   }
 

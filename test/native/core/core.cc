@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -25,7 +25,13 @@ AcquireOptions OptionsFor(const std::string& target, uint64_t ttl) {
 }  // namespace
 
 std::string test_directory;
-int rounds = 1;
+
+void PrepareCase(const std::string& directory) { test_directory = directory; }
+
+int Rounds(int usual) {
+  const char* given = std::getenv("HOLDFAST_ROUNDS");
+  return given == nullptr ? usual : std::atoi(given);
+}
 
 std::string PathIn(const std::string& name) { return test_directory + '/' + name; }
 

@@ -15,8 +15,8 @@ namespace holdfast {
 
 // An empty directory.
 extern std::string test_directory;
-// How often a case does what it does; the program's last argument.
-extern int rounds;
+// How often a case does what it does: HOLDFAST_ROUNDS, or as often as is usual.
+int Rounds(int usual);
 
 std::string PathIn(const std::string& name);
 void WriteWhole(const std::string& path, const std::string& contents);
@@ -39,14 +39,16 @@ class Locker {
   // Whether what was posted brought the end of this one.
   bool TakePosted(Id id);
 
-  Environment environment;
-
  private:
   // The lock that came of a wait; 0: start again.
   Id AwaitGrant(Id wait, const AcquireOptions& options);
 
   std::mutex mutex_;
   std::vector<Id> posted_;
+
+ public:
+  // The last member, since its threads post until it is closed.
+  Environment environment;
 };
 
 }  // namespace holdfast
