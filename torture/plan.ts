@@ -7,3 +7,6 @@ export const share = (part: number): number => minutes * 60_000 * part;
 
 /** So that a hang is told from a long run. */
 export const timeLimit = minutes * 60_000 * 4 + 10 * 60_000;
+
+/** Whether it is the long run of many processes, and nothing else. */
+export const soak = process.env.HOLDFAST_TORTURE_SOAK === '1';
