@@ -70,7 +70,14 @@ struct Header {
 };
 
 // Which of the sums and identities are made right, so that the bytes get further.
-enum Mended : uint8_t { kSum = 1, kIdentity = 2, kBorn = 4, kContents = 8, kMagic = 16, kName = 32 };
+enum Mended : uint8_t {
+  kSum = 1,
+  kIdentity = 2,
+  kBorn = 4,
+  kContents = 8,
+  kMagic = 16,
+  kName = 32
+};
 
 void RunJournal(const uint8_t* data, size_t size) {
   if (size < 1 + sizeof(Header)) return;
@@ -96,10 +103,9 @@ void RunJournal(const uint8_t* data, size_t size) {
     header.contents_sum = Crc32(contents.data(), contents.size());
   }
   if (mended & kSum) header.sum = Crc32(reinterpret_cast<char*>(&header), offsetof(Header, sum));
-  const std::string journal = FuzzPath(
-      kTemporaryPrefix + std::to_string(status.identity.device) + '-' +
-      std::to_string(status.identity.inode_high) + '-' + std::to_string(status.identity.inode) +
-      ".journal");
+  const std::string journal = FuzzPath(kTemporaryPrefix + std::to_string(status.identity.device) +
+                                       '-' + std::to_string(status.identity.inode_high) + '-' +
+                                       std::to_string(status.identity.inode) + ".journal");
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
   bytes += contents;
   SetContents(journal, bytes.data(), bytes.size());
@@ -184,7 +190,8 @@ const FuzzTarget beneath_target("beneath", RunBeneath);
 void RunAppend(const uint8_t* data, size_t size) {
   const size_t cut = size == 0 ? 0 : data[0] % (size + 1);
   const std::string before(reinterpret_cast<const char*>(data), cut);
-  const std::string lines = std::string(reinterpret_cast<const char*>(data) + cut, size - cut) + '\n';
+  const std::string lines =
+      std::string(reinterpret_cast<const char*>(data) + cut, size - cut) + '\n';
   AppendLogRequest request;
   request.path = FuzzPath("log");
   SetContents(request.path, before.data(), before.size());

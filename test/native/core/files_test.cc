@@ -53,7 +53,8 @@ void ReplaceAndRead(CopyFallback copy_fallback) {
       request.keep_mode = true;
       request.durability = Durability::kNone;
       request.copy_fallback = copy_fallback;
-      const ReplaceError failure = Replace(std::move(request), ContentsOf(number * 10 + round % 10));
+      const ReplaceError failure =
+          Replace(std::move(request), ContentsOf(number * 10 + round % 10));
       CHECK_EQUAL(failure.error.number, 0);
       ReadWhole(path);
     }
@@ -62,7 +63,9 @@ void ReplaceAndRead(CopyFallback copy_fallback) {
 
 }  // namespace
 
-TEST_CASE("files that are replaced by many are always whole") { ReplaceAndRead(CopyFallback::kNever); }
+TEST_CASE("files that are replaced by many are always whole") {
+  ReplaceAndRead(CopyFallback::kNever);
+}
 
 TEST_CASE("files that are copied into by many are always whole") {
   ReplaceAndRead(CopyFallback::kAlways);
