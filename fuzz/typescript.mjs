@@ -204,7 +204,7 @@ const properties = {
   }),
 };
 
-/** Tries each property that is `chosen` for its share of the time; hands back rows of a table. */
+/** Tries each property that is `chosen` for its share of the time; hands back rows of a table, and what all have covered. */
 export async function runProperties(chosen, milliseconds) {
   const names = Object.keys(properties).filter(chosen);
   const rows = [];
@@ -215,10 +215,7 @@ export async function runProperties(chosen, milliseconds) {
   for (const name of names) rows.push(runProperty(name, milliseconds / names.length));
   const { result } = await session.post('Profiler.takePreciseCoverage');
   session.disconnect();
-  for (const row of rows) row.coverage = '';
-  const last = rows.at(-1);
-  if (last !== undefined) last.coverage = `of all of these: ${coverageOf(result)}`;
-  return rows;
+  return { rows, coverage: coverageOf(result) };
 }
 
 function runProperty(name, milliseconds) {

@@ -35,9 +35,11 @@ const seconds = Math.max(
   Math.round((minutes * 60 * (1 - propertyShare)) / (targets.length || 1)),
 );
 for (const target of targets) rows.push(runTarget(program, target, seconds));
-rows.push(...(await runProperties(chosen, minutes * 60_000 * propertyShare)));
+const properties = await runProperties(chosen, minutes * 60_000 * propertyShare);
+rows.push(...properties.rows);
 
 printTable(rows);
+console.log(`covered by the properties: ${properties.coverage}`);
 const found = rows.filter((row) => row.found !== 'nothing').length;
 const executions = rows.reduce((sum, row) => sum + row.executions, 0);
 console.log(`fuzz: ${executions} executions, ${found || 'nothing'} found`);

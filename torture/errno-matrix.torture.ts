@@ -60,8 +60,15 @@ describe.runIf(has('strace', 'straceAttach'))('a system call that fails leaves o
               if (performance.now() >= end) break;
               const errno = kinds[(index + round) % kinds.length] ?? 'EIO';
               const fault = `${call.name}:error=${errno}:when=${call.occurrence}`;
-              const { value } = await attempt(agents, agent, target, operation, [fault]);
-              matrix.add(call, await outcomeAt(agent, target, value, `${errno} at ${call.line}`));
+              const attempted = attempt(agents, agent, target, operation, [fault]);
+              const result = await attempted.catch((error: unknown) => {
+                // Now and then the engine makes a call of its own before, and this one is not reached.
+                if (/None of the faults/.test(String(error))) return null;
+                throw error;
+              });
+              if (result === null) continue;
+              const where = `${errno} at ${call.line}`;
+              matrix.add(call, await outcomeAt(agent, target, result.value, where));
             }
           }
           matrix.report(calls);
