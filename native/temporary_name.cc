@@ -37,6 +37,8 @@ bool IsRandomName(const std::string& name) {
   constexpr size_t kBegin = sizeof(kTemporaryPrefix) - 1;
   constexpr size_t kEnd = kBegin + 2 * kRandomBytes;
   return name.size() == kEnd + sizeof(kTemporarySuffix) - 1 &&
+         name.compare(0, kBegin, kTemporaryPrefix) == 0 &&
+         name.compare(kEnd, std::string::npos, kTemporarySuffix) == 0 &&
          std::all_of(name.begin() + kBegin, name.begin() + kEnd, [](char digit) {
            return std::string(kDigits).find(digit) != std::string::npos;
          });

@@ -9,11 +9,12 @@ import { chooseTargets, prebuildsDirectory, targets } from './targets.mjs';
 
 /** Shows what native/win makes of answers of the system that cannot be had for real: test/win32-call-table.test.ts. */
 function callTableProgram({ name }) {
-  const directory = path.join('test', 'native', 'win');
-  return {
-    sources: readdirSync(path.join(projectDirectory, directory))
+  const sourcesIn = (directory) =>
+    readdirSync(path.join(projectDirectory, directory))
       .filter((file) => file.endsWith('.cc'))
-      .map((file) => path.join(directory, file)),
+      .map((file) => path.join(directory, file));
+  return {
+    sources: ['', 'win'].flatMap((directory) => sourcesIn(path.join('test', 'native', directory))),
     output: path.join(projectDirectory, 'build', name, 'win32-call-table.exe'),
   };
 }

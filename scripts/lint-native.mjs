@@ -13,10 +13,11 @@ import { hostSystem, nativeTarget, projectDirectory } from './native-target.mjs'
 const clangFormat = createRequire(import.meta.url)('clang-format').getNativeBinary();
 
 function checkFormat(fix) {
-  const files = ['native', path.join('test', 'native')].flatMap((directory) =>
-    readdirSync(path.join(projectDirectory, directory), { recursive: true })
-      .filter((file) => /\.(cc|h)$/.test(file))
-      .map((file) => path.join(directory, file)),
+  const files = ['native', path.join('test', 'native'), path.join('fuzz', 'native')].flatMap(
+    (directory) =>
+      readdirSync(path.join(projectDirectory, directory), { recursive: true })
+        .filter((file) => /\.(cc|h)$/.test(file))
+        .map((file) => path.join(directory, file)),
   );
   const mode = fix ? ['-i'] : ['--dry-run', '-Werror'];
   const { status, error } = spawnSync(clangFormat, [...mode, ...files], {

@@ -94,6 +94,7 @@ const hosts = [
 /** Tests of what is not in the package. */
 const notOfThePackage = [
   ...['lint-rules', 'package', 'readme', 'bundlers', 'prebuild', 'win32-call-table'],
+  ...['security', 'torture-history'],
 ].map((name) => `--exclude=test/${name}.test.ts`);
 
 const suiteLimit = 60 * 60_000;

@@ -100,7 +100,7 @@ export async function withLock<Result>(
     returned = (await flow.run(frame, () => fn(held))) as Result;
   } catch (error) {
     frame.active = false;
-    await held.release().catch(warnOfRelease);
+    await releaseOrWarn(held);
     throw error;
   }
   frame.active = false;
@@ -138,11 +138,7 @@ export function withLockSync<Result>(
       );
     }
   } catch (error) {
-    try {
-      held.releaseSync();
-    } catch (releaseError) {
-      warnOfRelease(releaseError);
-    }
+    releaseSyncOrWarn(held);
     throw error;
   }
   try {
@@ -223,7 +219,23 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-/** The caller is shown the error of its own function; that the release failed as well must not be lost. */
+/**
+ * Releases for a caller who is to be told something else: the error of its own function, or that its change is made. A
+ * release that fails gives the lock up all the same, and must not be lost.
+ */
+export async function releaseOrWarn(held: FileLock): Promise<void> {
+  await held.release().catch(warnOfRelease);
+}
+
+/** As {@link releaseOrWarn}, on this thread. */
+export function releaseSyncOrWarn(held: FileLock): void {
+  try {
+    held.releaseSync();
+  } catch (error) {
+    warnOfRelease(error);
+  }
+}
+
 function warnOfRelease(error: unknown): void {
   process.emitWarning(error instanceof Error ? error : String(error));
 }

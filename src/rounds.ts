@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startDeadline, type Deadline } from './deadline.js';
 import { isConflict } from './errors.js';
 import { verifyBeforeWrite, type FileLock } from './file-lock.js';
-import { lock } from './lock.js';
+import { lock, releaseOrWarn } from './lock.js';
 import { toRequest, type LockOptions, type LockRequest } from './options.js';
 import type { LockHolder } from './record.js';
 import { Retries } from './retries.js';
@@ -217,16 +217,14 @@ class Group<State, Change, Result> {
   async #serveUnder(held: FileLock, calls: Call<Change, Result>[]): Promise<void> {
     const applied: Applied<State, Change, Result>[] = [];
     try {
-      try {
-        const after = await this.#applyAndCommit(held, calls, applied);
-        for (const { call, own } of applied) call.succeed(this.#work.toResult(own, after));
-      } finally {
-        await held.release();
-      }
+      const after = await this.#applyAndCommit(held, calls, applied);
+      for (const { call, own } of applied) call.succeed(this.#work.toResult(own, after));
     } catch (error) {
       // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
       const failed = applied.length > 0 ? applied.map(({ call }) => call) : calls.splice(0);
       for (const call of failed) if (call.isPending()) call.fail(error);
+    } finally {
+      await releaseOrWarn(held);
     }
   }
 

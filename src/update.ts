@@ -2,7 +2,7 @@
 import { toBuffer, toBytes, type Data } from './bytes.js';
 import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
-import { lockSync } from './lock.js';
+import { lockSync, releaseSyncOrWarn } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
 import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
 import { readRegularFileSync } from './read-file.js';
@@ -106,7 +106,7 @@ export function updateFileSync(
       retries.waitSync();
     }
   } finally {
-    held.releaseSync();
+    releaseSyncOrWarn(held);
   }
 }
 

@@ -17,6 +17,11 @@ std::string LastComponent(const std::string& path) {
 SystemCalls real_calls;
 std::string test_directory;
 
+void PrepareCase(const std::string& directory) {
+  test_directory = directory;
+  real_calls = system_calls;
+}
+
 void OnOpen(std::function<NTSTATUS(const NtOpen&)> decide) {
   ReplaceCall<&SystemCalls::nt_create_file>(
       [decide = std::move(decide)](PHANDLE handle, ACCESS_MASK access,

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "../test_case.h"
 #include "replace.h"
-#include "test_case.h"
 #include "win/win.h"
 
 namespace holdfast {

@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "support.h"
 #include "test_case.h"
 
 namespace holdfast {
@@ -23,8 +22,7 @@ int ListCases() {
 int RunCase(const char* name, const char* directory) {
   for (const TestCase* test = first_case; test != nullptr; test = test->next) {
     if (std::strcmp(test->name, name) != 0) continue;
-    test_directory = directory;
-    real_calls = system_calls;
+    PrepareCase(directory);
     test->run();
     return failed ? 1 : 0;
   }

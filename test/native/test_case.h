@@ -1,6 +1,6 @@
 // Test cases in a program of their own: `--list` prints their names, and `NAME DIRECTORY` runs one in an empty directory.
-#ifndef HOLDFAST_TEST_NATIVE_WIN_TEST_CASE_H_
-#define HOLDFAST_TEST_NATIVE_WIN_TEST_CASE_H_
+#ifndef HOLDFAST_TEST_NATIVE_TEST_CASE_H_
+#define HOLDFAST_TEST_NATIVE_TEST_CASE_H_
 
 #include <sstream>
 #include <string>
@@ -15,6 +15,9 @@ struct TestCase {
   void (*const run)();
   const TestCase* next;
 };
+
+// What a program does before a case; it defines that.
+void PrepareCase(const std::string& directory);
 
 // Says what is wrong; the case goes on and has failed.
 void ReportFailure(const char* file, int line, const std::string& message);
@@ -54,4 +57,4 @@ void CheckEqual(const char* file, int line, const char* expression, const Found&
   static_cast<void>((condition) || (ReportFailure(__FILE__, __LINE__, #condition), false))
 #define CHECK_EQUAL(found, expected) CheckEqual(__FILE__, __LINE__, #found, found, expected)
 
-#endif  // HOLDFAST_TEST_NATIVE_WIN_TEST_CASE_H_
+#endif  // HOLDFAST_TEST_NATIVE_TEST_CASE_H_

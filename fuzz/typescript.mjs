@@ -1,0 +1,259 @@
+/**
+ * What the compiled TypeScript makes of texts and bytes that anybody may have written. Each property is about one function
+ * and any input; the inputs are made by chance, from the pieces that the function looks for.
+ */
+import assert from 'node:assert/strict';
+import { Session } from 'node:inspector/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import fc from 'fast-check';
+
+import { parseState, stateText } from '../dist/jobs/format.js';
+import { encodeLine } from '../dist/jobs/log.js';
+import { idOfName, jobNameOfLog, jobNameOfState, logNameOf } from '../dist/jobs/names.js';
+import { toJournalLine, toPrintableJson } from '../dist/journal-line.js';
+import { beside } from '../dist/links.js';
+import { describeHolder, holderOf } from '../dist/record.js';
+import { safeFileName, sanitizeSessionId, sessionIdentity } from '../dist/sanitize.js';
+import { formatSessionFile, parseSessionFile } from '../dist/session-file.js';
+import { resolveOnWindows } from '../dist/windows-path.js';
+
+const built = fileURLToPath(new URL('../dist/', import.meta.url));
+
+/** Texts of pieces that mean something to somebody, and of anything. */
+const textOf = (...pieces) =>
+  fc
+    .array(fc.oneof(fc.constantFrom(...pieces), fc.string({ unit: 'binary', maxLength: 6 })), {
+      maxLength: 12,
+    })
+    .map((parts) => parts.join(''));
+
+const anyId = textOf('..', '/', '\\', '\0', '\n', '\ud800', '\u202e', 'CON', 'a', '-', '.lock');
+const anyPath = textOf(
+  '\\',
+  '/',
+  '..',
+  '.',
+  'C:',
+  '\\\\?\\',
+  '\\\\server\\share',
+  'UNC',
+  'nul',
+  ':',
+  ' ',
+);
+const sessionFile = textOf(
+  ...['holdfast_session=1\n', 'session_id=', 'session_hash=', 'created_at=', 'renewed_at=', 'ttl='],
+  ...['token=', 'pid=', 'host=', '1', '0', '9007199254740993', '\n', '=', '../', '\u0085', ' '],
+);
+const count = fc.maxSafeNat();
+const fields = fc.record({
+  status: fc.constantFrom('processing', 'completed', 'failed'),
+  progress_pct: fc.integer({ min: 0, max: 100 }),
+});
+
+/** Whether a name is one name, and stays in its directory, everywhere. */
+function assertHarmless(name) {
+  assert.match(name, /^[a-z0-9_-]{1,64}$/);
+  assert.doesNotMatch(name, /^(con|prn|aux|nul|com\d|lpt\d)$/);
+}
+
+const isRefusal = (error) => error.code === 'ECORRUPT';
+
+const properties = {
+  'sanitize: harmless, and twice is once': fc.property(anyId, (id) => {
+    const clean = sanitizeSessionId(id);
+    assert.match(clean, /^[A-Za-z0-9_-]+$/);
+    assert.equal(sanitizeSessionId(clean), clean);
+    const kept = sessionIdentity(id);
+    if (kept !== null) assert.match(`${kept.id} ${kept.hash}`, /^[\w-]{1,128} [0-9a-f]{64}$/);
+  }),
+  'sanitize: anything at all': fc.property(fc.anything(), (value) => {
+    assert.match(sanitizeSessionId(value), /^[A-Za-z0-9_-]+$/);
+  }),
+  'safe file name: one for each id': fc.property(anyId, anyId, (one, other) => {
+    assertHarmless(safeFileName(one));
+    assert.equal(safeFileName(one) === safeFileName(other), one === other);
+  }),
+  'session file: any bytes': fc.property(fc.uint8Array({ maxLength: 5000 }), (bytes) => {
+    const { state } = parseSessionFile(bytes);
+    assert.match(state, /^(valid|malformed)$/);
+  }),
+  'session file: fields in any order and number': fc.property(sessionFile, (text) => {
+    const parsed = parseSessionFile(Buffer.from(`holdfast_session=1\n${text}`));
+    if (parsed.state !== 'valid') return;
+    const { record } = parsed;
+    assert.ok(record.session === null || /^[\w-]{1,128}$/.test(record.session));
+    assert.ok(Number.isSafeInteger(record.token) && record.ttl > 0);
+    assert.ok(!Number.isNaN(record.createdAt.getTime()));
+    const again = parseSessionFile(Buffer.from(formatSessionFile(record)));
+    assert.deepEqual(again, { state: 'valid', record, sessionRejected: false });
+  }),
+  'job state: any text': fc.property(fc.oneof(fc.json(), textOf('{', '"', '}')), (text) => {
+    assert.throws(() => parseState(Buffer.from(text), 'job', '/job.json'), isRefusal);
+  }),
+  'job state: written and read': fc.property(anyId, count, count, fields, (id, a, b, more) => {
+    if (id === '') return;
+    const name = safeFileName(id);
+    const log = { file: logNameOf(name, b), bytes: a, lines: b };
+    const state = { id, revision: a, updatedAt: b, log, fields: { ...more, logs: undefined } };
+    delete state.fields.logs;
+    if (more.status !== 'processing') state.fields.result = 'x';
+    let read;
+    try {
+      read = parseState(Buffer.from(stateText(state)), name, '/job.json');
+    } catch (error) {
+      assert.ok(isRefusal(error), String(error));
+      return;
+    }
+    assert.equal(read.id, id);
+    assert.equal(read.log.file, log.file);
+  }),
+  'job state: fields of any kind': fc.property(
+    fc.record(
+      {
+        holdfast_job: fc.oneof(fc.constant(1), fc.anything()),
+        id: fc.oneof(fc.constant('job'), anyId, fc.anything()),
+        revision: fc.oneof(count, fc.anything()),
+        updated_at: fc.oneof(count, fc.anything()),
+        log: fc.oneof(
+          fc.constant({ file: null, bytes: 0, lines: 0 }),
+          fc.record({ file: anyId, bytes: count, lines: count }),
+        ),
+        fields: fc.oneof(fields, fc.dictionary(fc.string(), fc.jsonValue())),
+      },
+      { requiredKeys: [] },
+    ),
+    (value) => {
+      let state;
+      try {
+        const text = JSON.stringify(value, (_key, one) => (typeof one === 'bigint' ? 0 : one));
+        state = parseState(Buffer.from(text), 'job', '/job.json');
+      } catch (error) {
+        assert.ok(isRefusal(error), String(error));
+        return;
+      }
+      assert.equal(state.id, 'job');
+      assert.ok(state.log.file === null || /^job\.\d+\.log$/.test(state.log.file));
+    },
+  ),
+  'job names: what is read is what was written': fc.property(anyId, count, (id, token) => {
+    const name = safeFileName(id);
+    assert.equal(jobNameOfLog(logNameOf(name, token)), name);
+    assert.equal(jobNameOfState(`${name}.json`), name);
+    const told = idOfName(name);
+    if (told !== null) assert.equal(safeFileName(told), name);
+    for (const found of [jobNameOfLog(id), jobNameOfState(id)]) {
+      if (found !== null) assert.match(found, /^[a-z0-9_-]{1,64}$/);
+    }
+  }),
+  'job log: any line is one line': fc.property(textOf('\n', '\r', '"', '\\', '\u2028'), (line) => {
+    const encoded = encodeLine(line);
+    assert.equal(encoded.indexOf('\n'), encoded.length - 1);
+    assert.equal(JSON.parse(encoded), line);
+  }),
+  'journal line: any text is one line that prints': fc.property(
+    textOf('\n', '\u001b[2J', '\u202e', '\u2028', '\u0085', '"', '\\', '\ud83d\ude00'),
+    (text) => {
+      const line = toJournalLine('lost', { target: text, lockPath: text, token: 1, reason: text });
+      assert.equal(line.indexOf('\n'), line.length - 1);
+      assert.doesNotMatch(line.slice(0, -1), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+      assert.equal(JSON.parse(line).target, text);
+    },
+  ),
+  'printable JSON: says what JSON says': fc.property(fc.jsonValue(), (value) => {
+    assert.deepEqual(JSON.parse(toPrintableJson(value)), JSON.parse(JSON.stringify(value)));
+  }),
+  'record: any holder can be told of': fc.property(
+    fc.record({
+      state: fc.nat(3),
+      pid: fc.nat(),
+      host: anyId,
+      startToken: anyId,
+      sessionId: anyId,
+      sessionHash: fc.string(),
+      acquiredAt: fc.nat({ max: 8.64e15 }),
+      token: count,
+      ttl: count,
+      epoch: count,
+      sessionRejected: fc.boolean(),
+    }),
+    (record) => {
+      const holder = holderOf(record, '/lock');
+      assert.equal(holder === null, record.pid === 0);
+      assert.equal(typeof describeHolder(holder), 'string');
+    },
+  ),
+  'Windows path: once is enough, and no name is a device': fc.property(anyPath, (text) => {
+    const resolved = resolveOnWindows(text, 'C:\\directory');
+    if ('problem' in resolved) {
+      assert.match(resolved.problem, /^must /);
+      return;
+    }
+    assert.deepEqual(resolveOnWindows(resolved.path, 'D:\\elsewhere'), resolved);
+    const names = resolved.path.slice(path.win32.parse(resolved.path).root.length).split('\\');
+    assert.doesNotMatch(names.at(-1), /^(con|prn|aux|nul|com\d|lpt\d) *(\.|$)/i);
+    assert.ok(!names.includes('..'));
+    for (const name of names) assert.doesNotMatch(name, /:|[ .]$/);
+  }),
+  'beside: the same directory': fc.property(anyId, (text) => {
+    const name = safeFileName(text);
+    assert.equal(path.dirname(beside('/a/b', name)), '/a');
+    assert.equal(path.dirname(beside('/b', name)), '/');
+  }),
+};
+
+/** Tries each property that is `chosen` for its share of the time; hands back rows of a table, and what all have covered. */
+export async function runProperties(chosen, milliseconds) {
+  const names = Object.keys(properties).filter(chosen);
+  const rows = [];
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  for (const name of names) rows.push(runProperty(name, milliseconds / names.length));
+  const { result } = await session.post('Profiler.takePreciseCoverage');
+  session.disconnect();
+  return { rows, coverage: coverageOf(result) };
+}
+
+function runProperty(name, milliseconds) {
+  let executions = 0;
+  const details = fc.check(properties[name], {
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: milliseconds,
+    markInterruptAsFailure: false,
+  });
+  executions += details.numRuns;
+  if (details.failed) console.error(`${name}:\n${fc.defaultReportMessage(details)}`);
+  return {
+    target: name,
+    executions,
+    seconds: Math.round(milliseconds / 100) / 10,
+    coverage: '',
+    corpus: '',
+    found: details.failed ? 'a counterexample' : 'nothing',
+  };
+}
+
+/** How much of the files that are looked at was run. */
+function coverageOf(scripts) {
+  const files = [
+    'session-file',
+    'sanitize',
+    'windows-path',
+    'journal-line',
+    'jobs/format',
+    'jobs/names',
+  ];
+  return files
+    .map((file) => {
+      const url = new URL(`../dist/${file}.js`, import.meta.url).href;
+      const functions = scripts.find((script) => script.url === url)?.functions ?? [];
+      const blocks = functions.flatMap(({ ranges }) => ranges);
+      const run = blocks.filter(({ count: times }) => times > 0).length;
+      return `${path.relative(built, fileURLToPath(url))} ${run} of ${blocks.length} blocks`;
+    })
+    .join(', ');
+}

@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+
+import { has } from '../test/helpers/capabilities.js';
+import { campaign, report } from './campaign.js';
+import { alone, combined, nothing, stop } from './nemeses.js';
+import { seed, share, timeLimit } from './plan.js';
+
+const each = share(0.6) / (alone.length + combined.length);
+
+describe('the promises hold under', () => {
+  for (const [index, nemesis] of [...alone, ...combined].entries()) {
+    test.runIf(has(...(nemesis.needs ?? [])))(
+      nemesis.name,
+      async () => {
+        const result = await campaign(nemesis, each, seed + index);
+        const { violations, ...row } = result;
+        report('nemesis', { ...row, violations: violations.length });
+        expect(violations).toEqual([]);
+        expect(result.writes, 'updates were made').toBeGreaterThan(0);
+      },
+      timeLimit,
+    );
+  }
+});
+
+const faults = [
+  { fault: 'no-op lock', nemesis: nothing, rule: 'mutual exclusion' },
+  { fault: 'truncating replace', nemesis: nothing, rule: 'whole contents' },
+  { fault: 'lost update', nemesis: nothing, rule: 'no lost update' },
+  { fault: 'stale write after loss', nemesis: stop, rule: 'no write after loss' },
+];
+
+describe('the checker finds a', () => {
+  test.runIf(has('signals')).each(faults)(
+    '$fault',
+    async ({ fault, nemesis, rule }) => {
+      let found: string[] = [];
+      let runs = 0;
+      while (runs < 5 && found.length === 0) {
+        runs += 1;
+        const { violations } = await campaign(nemesis, share(0.1) / faults.length, seed + runs, {
+          fault,
+        });
+        found = violations.filter((violation) => violation.startsWith(rule));
+      }
+      report('seeded fault', { fault, 'found by': rule, violations: found.length, runs });
+      expect(found).not.toEqual([]);
+    },
+    timeLimit,
+  );
+});

@@ -1,0 +1,2 @@
+export type Random = (limit: number) => number;
+export function randomFrom(seed: number): Random;
