@@ -21,7 +21,7 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
     directory: { type: 'string', default: tmpdir() },
-    output: { type: 'string', default: path.join(here, 'results.json') },
+    output: { type: 'string' },
   },
 });
 
@@ -105,7 +105,9 @@ try {
 results.loadAfter = loadavg();
 results.targets = judge(results);
 printTargets(results.targets);
-if (!options.quick) writeFileSync(options.output, `${JSON.stringify(results, null, 2)}\n`);
+// A quick run has nothing to publish.
+const output = options.output ?? (options.quick ? null : path.join(here, 'results.json'));
+if (output !== null) writeFileSync(output, `${JSON.stringify(results, null, 2)}\n`);
 
 function fileSystemOf(directory) {
   const known = { 0xef53: 'ext4', 0x01021994: 'tmpfs', 0x9123683e: 'btrfs', 0x58465342: 'xfs' };
