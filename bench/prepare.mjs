@@ -10,16 +10,16 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 
 const placeOf = (name) => path.join(here, 'node_modules', name);
 
-/** The candidates whose packages are not there. */
-export const missingCandidates = () =>
-  Object.keys(candidates).filter((name) => {
+/** Those among the candidates whose packages are not there. */
+export const missingCandidates = (names) =>
+  names.filter((name) => {
     const { package: needed } = candidates[name];
     return needed !== undefined && name !== 'holdfast' && !existsSync(placeOf(needed));
   });
 
 /** Installs what is missing. What cannot be had (a package that does not compile here) is said, and not compared. */
-export function installPeers() {
-  if (missingCandidates().length === 0) return;
+export function installPeers(names) {
+  if (missingCandidates(names).length === 0) return;
   console.log('Installing the packages that holdfast is compared with …');
   // Not `npm ci`: it refuses a lock file made where a package had no binary for this system.
   const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];

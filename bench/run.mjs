@@ -1,15 +1,15 @@
 // Compares holdfast with programs in C and with other packages at the same work.
 //
-//   npm run bench [-- A B …] [--rounds N] [--quick] [--directory PLACE]
+//   npm run bench [-- A B …] [--rounds N] [--quick] [--directory PLACE] [--candidates NAME,…]
 //
-// Sections by their letters, all unless told. All candidates take turns in every round, each in a fresh process: ratios
+// Sections by their letters, candidates by their names or files (bench/candidates): all unless told. All candidates take turns in every round, each in a fresh process: ratios
 // of one run mean something, figures of different runs do not. `--quick` only shows that everything runs.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { candidates } from './candidates/index.mjs';
+import { addCandidate, candidates } from './candidates/index.mjs';
 import { compilePrograms, installPeers, missingCandidates } from './prepare.mjs';
 import { printSection, printTargets } from './report.mjs';
 import { judge } from './targets.mjs';
@@ -21,6 +21,7 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
     directory: { type: 'string', default: tmpdir() },
+    candidates: { type: 'string' },
     output: { type: 'string' },
   },
 });
@@ -39,13 +40,16 @@ for (const name of wanted) {
   }
 }
 
-installPeers();
+const chosen = options.candidates?.split(',') ?? Object.keys(candidates);
+for (const name of chosen) if (!(name in candidates)) await addCandidate(path.resolve(name));
+const compared = chosen.map((name) => (name in candidates ? name : path.resolve(name)));
+installPeers(compared);
 const problem = compilePrograms();
 if (problem !== null) {
   console.error(problem);
   process.exit(1);
 }
-const missing = missingCandidates();
+const missing = missingCandidates(compared);
 for (const name of missing) console.log(`not compared: ${name} (its package is not installed)`);
 
 const scratch = { disk: mkdtempSync(path.join(options.directory, 'holdfast-bench-')) };
@@ -63,7 +67,7 @@ const settings = {
   span: options.quick ? 10 : 150,
   /** The first is where most is measured. */
   places: Object.keys(scratch),
-  has: (name) => name in candidates && !missing.includes(name),
+  has: (name) => compared.includes(name) && !missing.includes(name),
   directoryIn: (place, name) => {
     const directory = path.join(scratch[place], name);
     mkdirSync(directory, { recursive: true });

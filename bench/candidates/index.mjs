@@ -1,4 +1,5 @@
 // Who is compared, and with what. Each candidate is loaded only in the process that measures it.
+import path from 'node:path';
 
 /**
  * `package`: as npm knows it; none for what comes with Node. `lock` and `replace`: the forms it has. `durability`: what it
@@ -57,5 +58,11 @@ export const replacersOf = (form, durability) =>
       candidates[name].replace?.includes(form) && candidates[name].durability.includes(durability),
   );
 
+/** Adds a candidate: a file that exports, besides its functions, as `forms` what it has. Its path is its name. */
+export async function addCandidate(file) {
+  candidates[file] = (await import(file)).forms;
+}
+
 /** A candidate's functions: `lock`, `lockSync`, `tryLock`, `replace` and `replaceSync`, as far as it has them. */
-export const load = (name) => import(`./${name.replace(':', '-')}.mjs`);
+export const load = (name) =>
+  import(path.isAbsolute(name) ? name : `./${name.replace(':', '-')}.mjs`);
