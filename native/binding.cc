@@ -38,16 +38,17 @@ Environment::Id IdAt(const CallbackInfo& info, size_t index) {
   return static_cast<Environment::Id>(info[index].As<Napi::Number>().Int64Value());
 }
 
-// (sessionId, sessionHash, ttl) from `first` on
+// (sessionId, sessionHash, ttl) from `first` on, or nothing
 Claimant ClaimantOf(const CallbackInfo& info, size_t first) {
   Claimant claimant;
+  if (info.Length() <= first) return claimant;
   claimant.session_id = StringAt(info, first);
   claimant.session_hash = StringAt(info, first + 1);
   claimant.ttl = static_cast<uint64_t>(info[first + 2].As<Napi::Number>().Int64Value());
   return claimant;
 }
 
-// (target, lockPath, flags, fileMode, sessionId, sessionHash, ttl) from `first` on
+// (target, lockPath, flags, fileMode, and a claimant) from `first` on
 AcquireOptions AcquireOptionsOf(const CallbackInfo& info, size_t first = 0) {
   const uint32_t flags = NumberAt(info, first + 2);
   AcquireOptions options;
@@ -174,13 +175,13 @@ Patience PatienceAt(const CallbackInfo& info, size_t index) {
   return {std::chrono::milliseconds(NumberAt(info, index)), nullptr};
 }
 
-// (id, patience, sessionId, sessionHash, ttl)
+// (id, patience, and a claimant)
 Value Complete(const CallbackInfo& info) {
   return OutcomeValue(
       info, EnvironmentOf(info).Complete(IdAt(info, 0), ClaimantOf(info, 2), PatienceAt(info, 1)));
 }
 
-// (id, sessionId, sessionHash, ttl)
+// (id, and a claimant)
 Value StartComplete(const CallbackInfo& info) {
   return IdValue(info, EnvironmentOf(info).StartComplete(IdAt(info, 0), ClaimantOf(info, 1)));
 }

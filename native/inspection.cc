@@ -6,6 +6,18 @@ namespace holdfast {
 
 namespace {
 
+constexpr int kMaxLooks = 3;
+
+// The kernel's list is read in pieces, and a lock may be missed in it while others come and go: a record that names a holder
+// is a reason to look again.
+KernelHolders FindHolders(const FileIdentity& identity, const Record& record) {
+  KernelHolders holders = FindKernelHolders(identity);
+  for (int looks = 1; looks < kMaxLooks && holders.pids.empty() && record.has_holder(); looks++) {
+    holders = FindKernelHolders(identity);
+  }
+  return holders;
+}
+
 Error ProbeLock(NativeHandle file, LockSlot slot, Inspection* inspection) {
   bool granted = false;
   Error error = TryLock(file, LockMode::kShared, &granted, slot);
@@ -41,7 +53,7 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
     if (inspection->record.state == RecordState::kForeign) {
       error = Error::Refused(Refusal::kForeignContent, EINVAL, "read");
     }
-    const KernelHolders holders = FindKernelHolders(status.identity);
+    const KernelHolders holders = FindHolders(status.identity, inspection->record.record);
     inspection->pids = holders.pids;
     inspection->held = !holders.pids.empty();
     inspection->shared = holders.shared;

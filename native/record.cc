@@ -150,6 +150,13 @@ class RecordParser {
   uint32_t seen_ = 0;
 };
 
+// Whether there are spaces only: each character is like the next one. Every acquire looks at a whole block's, and one by
+// one that would show.
+bool IsBlank(std::string_view text) {
+  return text.empty() ||
+         (text[0] == ' ' && memcmp(text.data(), text.data() + 1, text.size() - 1) == 0);
+}
+
 // Checks the sum line at `position` and the padding behind it.
 bool IsSealed(std::string_view block, size_t position) {
   const size_t end = position + kSumKey.size() + kSumDigits;
@@ -161,7 +168,7 @@ bool IsSealed(std::string_view block, size_t position) {
   if (stored != Crc32(block.data(), position)) return false;
   const std::string_view padding = block.substr(end + 1);
   if (padding.empty()) return true;
-  return padding.back() == '\n' && padding.find_first_not_of(' ') == padding.size() - 1;
+  return padding.back() == '\n' && IsBlank(padding.substr(0, padding.size() - 1));
 }
 
 bool ParseRecord(std::string_view block, DecodedRecord* result) {

@@ -31,6 +31,25 @@ const dropped = new FinalizationRegistry<Pick<LockRequest, 'target' | 'destinati
   },
 );
 
+/**
+ * Locks that were granted since the event loop turned last. Most are released before it turns again, and to register each
+ * would cost a quarter of all that is done for a lock outside of the kernel.
+ */
+const fresh = new Set<FileLock>();
+let registering = false;
+
+/** Warns if `lock` is ever dropped without release. */
+function warnIfDropped(lock: FileLock): void {
+  fresh.add(lock);
+  if (registering) return;
+  registering = true;
+  setImmediate(() => {
+    registering = false;
+    for (const held of fresh) dropped.register(held, FileLock.placeOf(held), held);
+    fresh.clear();
+  }).unref();
+}
+
 const notHeld = 0;
 
 /**
@@ -81,8 +100,13 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
       : this.#readPreviousHolder(result[ResultIndex.previousFlags] ?? 0);
     if (failedOpen) return;
     if (request.ttl !== 0) this.#signs = this.#startSigns(request.ttl);
-    const { target, destination, lockPath } = request;
-    dropped.register(this, { target, destination, lockPath }, this);
+    warnIfDropped(this);
+  }
+
+  /** What tells where the lock is and does not lead to it. @internal */
+  static placeOf(lock: FileLock): Pick<LockRequest, 'target' | 'destination' | 'lockPath'> {
+    const { target, destination, lockPath } = lock.#request;
+    return { target, destination, lockPath };
   }
 
   /** The lock of a caller that goes on without one. @internal */
@@ -284,7 +308,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #forget(): number {
     const id = this.#id;
     this.#id = notHeld;
-    if (id !== notHeld) dropped.unregister(this);
+    if (id !== notHeld && !fresh.delete(this)) dropped.unregister(this);
     this.#signs?.stop();
     return id;
   }

@@ -182,12 +182,9 @@ type NativeLogOpening =
 export type NativeAppending =
   { ok: false; appended: false; error: NativeError } | { ok: true; appended: boolean };
 
-/** What a holder says of itself. */
-export type ClaimantArguments = [
-  sessionId: string | undefined,
-  sessionHash: string | undefined,
-  ttl: number,
-];
+/** What a holder says of itself, if anything. */
+export type ClaimantArguments =
+  [] | [sessionId: string | undefined, sessionHash: string | undefined, ttl: number];
 
 type NativeTailWriting =
   | { ok: false; error: NativeError }

@@ -161,6 +161,9 @@ const allowedOptions: Record<Form, ReadonlySet<string>> = {
 export const lockOptionNames: ReadonlySet<string> = allowedOptions.withLock;
 
 const longestName = 255;
+/** In bytes of UTF-8, for each unit of UTF-16. */
+const longestCharacter = 3;
+const affixes = '..lock.guard'.length;
 const ownerReadWrite = 0o600;
 
 /** Checks the arguments of `form`; throws a TypeError or RangeError that names what is wrong. */
@@ -223,18 +226,16 @@ export function acquireArguments(
   request: LockRequest,
   flags: number,
 ): Parameters<typeof native.acquire> {
-  return [
-    request.destination,
-    request.lockPath,
-    request.flags | flags,
-    request.fileMode,
-    ...claimantOf(request),
-  ];
+  const { destination, lockPath, fileMode } = request;
+  return [destination, lockPath, request.flags | flags, fileMode, ...claimantOf(request)];
 }
 
+/** Most holders say nothing of themselves, and each argument takes its time. */
 export function claimantOf({ sessionId, sessionHash, ttl }: LockRequest): ClaimantArguments {
-  return [sessionId, sessionHash, ttl];
+  return sessionId === undefined && ttl === 0 ? noClaim : [sessionId, sessionHash, ttl];
 }
+
+const noClaim: ClaimantArguments = [];
 
 /** Where the lock file of `request` is, once links are followed. */
 export function lockPathOf(request: Pick<LockRequest, 'lockPath' | 'destination'>): string {
@@ -310,8 +311,10 @@ function applySession(request: LockRequest, session: unknown): void {
  * another system finds the same lock file.
  */
 function lockPathForLongName(target: string): string | undefined {
+  // A short path has no long name in it.
+  if (target.length * longestCharacter + affixes <= longestName) return undefined;
   const name = basename(target);
-  if (name.length * 3 + '..lock.guard'.length <= longestName) return undefined;
+  if (name.length * longestCharacter + affixes <= longestName) return undefined;
   if (Buffer.byteLength(`.${name}.lock.guard`) <= longestName) return undefined;
   return beside(target, `.${createHash('sha256').update(name).digest('hex')}.lock`);
 }

@@ -260,6 +260,9 @@ const probes = {
   /** A compiler for C. */
   compiler: () => whyNot('cc', ['--version']),
 
+  /** What the programs in C of the benchmark are compiled with. */
+  gcc: () => whyNot('gcc', ['--version']),
+
   /** prlimit(1) of util-linux may change the limits of a process. */
   prlimit: () => whyNot('prlimit', ['--pid', String(process.pid), '--nofile']),
 

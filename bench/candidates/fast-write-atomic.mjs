@@ -1,0 +1,3 @@
+import fastWriteAtomic from 'fast-write-atomic';
+
+export const replacer = () => fastWriteAtomic.promise;

@@ -1,0 +1,58 @@
+// What a run needs: the packages to be compared with, and the programs in C.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { candidates } from './candidates/index.mjs';
+import { compiled } from './processes.mjs';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+const placeOf = (name) => path.join(here, 'node_modules', name);
+
+/** Those among the candidates whose packages are not there. */
+export const missingCandidates = (names) =>
+  names.filter((name) => {
+    const { package: needed } = candidates[name];
+    return needed !== undefined && name !== 'holdfast' && !existsSync(placeOf(needed));
+  });
+
+/** Installs what is missing. What cannot be had (a package that does not compile here) is said, and not compared. */
+export function installPeers(names) {
+  if (missingCandidates(names).length === 0) return;
+  console.log('Installing the packages that holdfast is compared with …');
+  // Not `npm ci`: it refuses a lock file made where a package had no binary for this system.
+  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  const command = npm === undefined ? ['npm', ...args] : [process.execPath, npm, ...args];
+  const { status, error } = spawnSync(command[0], command.slice(1), {
+    cwd: here,
+    stdio: 'inherit',
+  });
+  if (status !== 0) console.log(`npm ended with ${error?.message ?? status}`);
+}
+
+/** Compiles the programs in C that have changed. Returns why that cannot be done, or null. */
+export function compilePrograms() {
+  const sources = path.join(here, 'c');
+  mkdirSync(compiled, { recursive: true });
+  const headers = readdirSync(sources).filter((name) => name.endsWith('.h'));
+  for (const source of readdirSync(sources).filter((name) => name.endsWith('.c'))) {
+    const output = path.join(compiled, path.basename(source, '.c'));
+    const newest = Math.max(
+      ...[source, ...headers].map((name) => statSync(path.join(sources, name)).mtimeMs),
+    );
+    if (existsSync(output) && statSync(output).mtimeMs > newest) continue;
+    const { status, error, stderr } = spawnSync(
+      'gcc',
+      [
+        ...['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread'],
+        ...['-o', output, path.join(sources, source)],
+      ],
+      { encoding: 'utf8' },
+    );
+    if (error) return `gcc cannot be run: ${error.message}`;
+    if (status !== 0) return `${source} does not compile: ${stderr}`;
+  }
+  return null;
+}
