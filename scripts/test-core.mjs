@@ -22,7 +22,8 @@ const kinds = {
   address: {
     flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
     env: {
-      ASAN_OPTIONS: `${common}:detect_leaks=1:detect_stack_use_after_return=1`,
+      // What is freed is kept for a while: by default so much of it that it looks like growth.
+      ASAN_OPTIONS: `${common}:detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=16`,
       UBSAN_OPTIONS: 'print_stacktrace=1',
     },
     prefix: [],
