@@ -1,5 +1,6 @@
 #include "binding.h"
 
+#include <charconv>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
@@ -324,9 +325,14 @@ Napi::Object ErrorValueOf(Napi::Env env, const Error& error) {
 
 std::string VersionText(const FileVersion& version) {
   const FileIdentity& identity = version.identity;
-  return std::to_string(identity.device) + ':' + std::to_string(identity.inode_high) + ':' +
-         std::to_string(identity.inode) + ':' + std::to_string(version.size) + ':' +
-         std::to_string(version.changed) + ':' + std::to_string(version.modified);
+  std::string text;
+  for (const uint64_t field : {identity.device, identity.inode_high, identity.inode, version.size,
+                               version.changed, version.modified}) {
+    char digits[24];
+    if (!text.empty()) text.push_back(':');
+    text.append(digits, std::to_chars(digits, digits + sizeof(digits), field).ptr);
+  }
+  return text;
 }
 
 FileVersion VersionOfText(const std::string& text) {

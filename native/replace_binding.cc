@@ -46,36 +46,58 @@ ParentPolicy ParentsOf(const Napi::Object& options) {
   return FlagOf(options, "refuseParentLinks") ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
 }
 
-ReplaceRequest RequestOf(const Napi::Object& options) {
-  ReplaceRequest request;
-  request.path = StringOf(options, "path");
-  request.within = StringOf(options, "within");
-  request.links = static_cast<TargetLinkPolicy>(NumberOf(options, "links"));
-  request.parents = ParentsOf(options);
-  request.split_hard_links = FlagOf(options, "splitHardLinks");
-  request.create_only = FlagOf(options, "createOnly");
-  request.mode = OptionalNumberOf(options, "mode");
-  request.keep_mode = FlagOf(options, "keepMode");
-  request.keep_owner = FlagOf(options, "keepOwner");
-  request.keep_attributes = FlagOf(options, "keepXattr");
-  request.keep_access_list = FlagOf(options, "keepAcl");
-  request.durability = static_cast<Durability>(NumberOf(options, "durability"));
-  request.copy_fallback = static_cast<CopyFallback>(NumberOf(options, "copyFallback"));
-  request.journal_directory = StringOf(options, "journalDir");
-  request.make_directories = FlagOf(options, "recursive");
-  request.directory_mode = OptionalNumberOf(options, "dirMode");
-  request.require_directory_mode = OptionalNumberOf(options, "requireDirMode");
-  request.tighten_directory = OptionalNumberOf(options, "tightenDir");
+// What openReplacement() is told by one number, as src/native.ts puts it together: reading a property takes as long as a
+// short system call.
+enum RequestFlag : uint32_t {
+  kReplaceLinkFlag = 1,
+  kRefuseParentLinksFlag = 2,
+  kSplitHardLinksFlag = 4,
+  kCreateOnlyFlag = 8,
+  kKeepModeFlag = 16,
+  kKeepOwnerFlag = 32,
+  kKeepAttributesFlag = 64,
+  kKeepAccessListFlag = 128,
+  kMakeDirectoriesFlag = 256,
+};
+constexpr uint32_t kDurabilityShift = 9;
+constexpr uint32_t kCopyFallbackShift = 11;
+constexpr uint32_t kTwoBits = 3;
+
+void ApplyFlags(uint32_t flags, ReplaceRequest* request) {
+  const auto is_set = [flags](uint32_t flag) { return (flags & flag) != 0; };
+  request->links =
+      is_set(kReplaceLinkFlag) ? TargetLinkPolicy::kReplace : TargetLinkPolicy::kRefuse;
+  request->parents =
+      is_set(kRefuseParentLinksFlag) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  request->split_hard_links = is_set(kSplitHardLinksFlag);
+  request->create_only = is_set(kCreateOnlyFlag);
+  request->keep_mode = is_set(kKeepModeFlag);
+  request->keep_owner = is_set(kKeepOwnerFlag);
+  request->keep_attributes = is_set(kKeepAttributesFlag);
+  request->keep_access_list = is_set(kKeepAccessListFlag);
+  request->make_directories = is_set(kMakeDirectoriesFlag);
+  request->durability = static_cast<Durability>((flags >> kDurabilityShift) & kTwoBits);
+  request->copy_fallback = static_cast<CopyFallback>((flags >> kCopyFallbackShift) & kTwoBits);
+}
+
+// What few replaces ask for.
+void ApplyOptions(const Napi::Object& options, const Environment& environment,
+                  ReplaceRequest* request) {
+  request->within = StringOf(options, "within");
+  request->journal_directory = StringOf(options, "journalDir");
+  request->directory_mode = OptionalNumberOf(options, "dirMode");
+  request->require_directory_mode = OptionalNumberOf(options, "requireDirMode");
+  request->tighten_directory = OptionalNumberOf(options, "tightenDir");
   const Value expected = options.Get("expected");
   if (expected.IsString()) {
-    request.expected = VersionOfText(expected.As<Napi::String>().Utf8Value());
+    request->expected = VersionOfText(expected.As<Napi::String>().Utf8Value());
   }
-  return request;
+  const auto lock = static_cast<Environment::Id>(NumberOf(options, "lock"));
+  if (lock != 0) request->lock = environment.ShareHeld(lock);
 }
 
 Napi::Object ErrorValue(Napi::Env env, const ReplaceError& failure) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("ok", failure.ok());
   object.Set("phase", failure.phase);
   object.Set("published", failure.published);
   object.Set("conflict", failure.conflict);
@@ -87,19 +109,31 @@ Napi::Object ErrorValue(Napi::Env env, const ReplaceError& failure) {
   return object;
 }
 
+// The bits of a result above its method, as src/native.ts reads them.
+enum ResultFlag : uint32_t {
+  kDurableFlag = 4,
+  kSupersededFlag = 8,
+  kKeptModeFlag = 16,
+  kKeptOwnerFlag = 32,
+  kKeptAttributesFlag = 64,
+  kKeptAccessListFlag = 128,
+};
+
+// [flags, identity], and what kept the file from being renamed, if anything did.
 Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("ok", true);
-  object.Set("method", static_cast<double>(result.method));
-  object.Set("durable", result.durable);
-  object.Set("superseded", result.superseded);
-  object.Set("keptMode", result.kept_mode);
-  object.Set("keptOwner", result.kept_owner);
-  object.Set("keptXattr", result.kept_attributes);
-  object.Set("keptAcl", result.kept_access_list);
-  object.Set("identity", VersionText(result.version));
-  if (!result.fallback.ok()) object.Set("fallback", ErrorValueOf(env, result.fallback));
-  return object;
+  auto flags = static_cast<uint32_t>(result.method);
+  if (result.durable) flags |= kDurableFlag;
+  if (result.superseded) flags |= kSupersededFlag;
+  if (result.kept_mode) flags |= kKeptModeFlag;
+  if (result.kept_owner) flags |= kKeptOwnerFlag;
+  if (result.kept_attributes) flags |= kKeptAttributesFlag;
+  if (result.kept_access_list) flags |= kKeptAccessListFlag;
+  const bool fell_back = !result.fallback.ok();
+  Napi::Array array = Napi::Array::New(env, fell_back ? 3 : 2);
+  array.Set(0U, static_cast<double>(flags));
+  array.Set(1U, VersionText(result.version));
+  if (fell_back) array.Set(2U, ErrorValueOf(env, result.fallback));
+  return array;
 }
 
 struct Steps {
@@ -136,12 +170,16 @@ Steps StepsOf(const CallbackInfo& info) {
   return steps;
 }
 
+// (path, flags, mode or undefined, options or undefined)
 Value OpenReplacement(const CallbackInfo& info) {
   AddonData& data = AddonData::Of(info);
-  const auto options = info[0].As<Napi::Object>();
-  ReplaceRequest request = RequestOf(options);
-  const auto lock = static_cast<Environment::Id>(NumberOf(options, "lock"));
-  if (lock != 0) request.lock = data.environment().ShareHeld(lock);
+  ReplaceRequest request;
+  request.path = info[0].As<Napi::String>().Utf8Value();
+  ApplyFlags(info[1].As<Napi::Number>().Uint32Value(), &request);
+  if (info[2].IsNumber()) request.mode = info[2].As<Napi::Number>().Uint32Value();
+  if (info[3].IsObject()) {
+    ApplyOptions(info[3].As<Napi::Object>(), data.environment(), &request);
+  }
   return Napi::Number::New(
       info.Env(),
       static_cast<double>(data.AddReplacement(std::make_shared<Replacement>(std::move(request)))));

@@ -91,23 +91,28 @@ export interface NativeInspection {
   inheritors: number[];
 }
 
-/** A replace, as native/replace_binding.cc takes it; numbers are those of the enums in native/replace.h. */
+/**
+ * What openReplacement() is told by one number: these bits, the durability and when to copy, as the enums of
+ * native/platform.h and native/replace.h number them. The same as in native/replace_binding.cc.
+ */
+export const ReplaceFlag = {
+  replaceLink: 1,
+  refuseParentLinks: 2,
+  splitHardLinks: 4,
+  createOnly: 8,
+  keepMode: 16,
+  keepOwner: 32,
+  keepXattr: 64,
+  keepAcl: 128,
+  recursive: 256,
+} as const;
+export const durabilityShift = 9;
+export const copyFallbackShift = 11;
+
+/** What few replaces ask for. */
 export interface NativeReplaceOptions {
-  path: string;
   within?: string;
-  links: number;
-  refuseParentLinks: boolean;
-  splitHardLinks: boolean;
-  createOnly: boolean;
-  mode?: number;
-  keepMode: boolean;
-  keepOwner: boolean;
-  keepXattr: boolean;
-  keepAcl: boolean;
-  durability: number;
-  copyFallback: number;
   journalDir?: string;
-  recursive: boolean;
   dirMode?: number;
   requireDirMode?: number;
   tightenDir?: number;
@@ -120,8 +125,7 @@ export interface NativeReplaceOptions {
 /** The same bits as `StepFlag` in native/replace_binding.cc. */
 export const ReplaceStep = { begin: 1, write: 2, commit: 4, lastTry: 8 } as const;
 
-interface NativeReplaceFailure {
-  ok: false;
+export interface NativeReplaceFailure {
   phase: string;
   published: boolean;
   conflict: boolean;
@@ -134,21 +138,28 @@ interface NativeReplaceFailure {
   error: NativeError;
 }
 
-export interface NativeReplaceResult {
-  ok: true;
-  method: number;
-  durable: boolean;
-  superseded: boolean;
-  keptMode: boolean;
-  keptOwner: boolean;
-  keptXattr: boolean;
-  keptAcl: boolean;
-  identity: string;
+/** The bits of a replace's result above its method; the same as in native/replace_binding.cc. */
+export const ReplaceResultFlag = {
+  durable: 4,
+  superseded: 8,
+  keptMode: 16,
+  keptOwner: 32,
+  keptXattr: 64,
+  keptAcl: 128,
+} as const;
+export const replaceMethodMask = 3;
+
+export type NativeReplaceResult = [
+  flags: number,
+  identity: string,
   /** What kept the file from being renamed into place, if that was tried. */
-  fallback?: NativeError;
-}
+  fallback?: NativeError,
+];
 
 export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
+
+export const isReplaceFailure = (outcome: NativeReplaceOutcome): outcome is NativeReplaceFailure =>
+  !Array.isArray(outcome);
 
 export interface NativeReadOptions {
   path: string;
@@ -252,7 +263,12 @@ interface NativeBinding {
   setQueued(key: string, queued: boolean): void;
   setReferenced(referenced: boolean): void;
 
-  openReplacement(options: NativeReplaceOptions): number;
+  openReplacement(
+    path: string,
+    flags: number,
+    mode: number | undefined,
+    options: NativeReplaceOptions | undefined,
+  ): number;
   replaceSteps(id: number, steps: number, bytes?: Uint8Array): Promise<NativeReplaceOutcome>;
   replaceStepsSync(id: number, steps: number, bytes?: Uint8Array): NativeReplaceOutcome;
   cancelReplacement(id: number): void;

@@ -1,5 +1,11 @@
 import { FileLock } from './file-lock.js';
-import type { NativeReadOptions, NativeReplaceOptions } from './native.js';
+import {
+  copyFallbackShift,
+  durabilityShift,
+  ReplaceFlag,
+  type NativeReadOptions,
+  type NativeReplaceOptions,
+} from './native.js';
 import {
   checkNames,
   flag,
@@ -93,7 +99,12 @@ export interface ReadOptions {
 }
 
 export interface ReplaceRequest {
-  native: NativeReplaceOptions;
+  path: string;
+  /** Bits of `ReplaceFlag`, the durability, and when to copy. */
+  flags: number;
+  mode: number | undefined;
+  /** What few ask for. */
+  native: NativeReplaceOptions | undefined;
   /** Whether the path is still to be followed, if it is a link. */
   follow: boolean;
   ifMatch: ExpectedFile | undefined;
@@ -106,7 +117,11 @@ export interface ReplaceRequest {
 const linkPolicies = ['refuse', 'replace', 'follow'] as const;
 export const durabilities = ['none', 'ordered', 'full'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
-export const alwaysCopy = copyFallbacks.indexOf('always');
+/** Whether a copy is what the caller asked for. */
+export const alwaysCopies = ({ flags }: ReplaceRequest): boolean =>
+  flags >> copyFallbackShift === copyFallbacks.indexOf('always');
+export const refusesParentLinks = ({ flags }: ReplaceRequest): boolean =>
+  (flags & ReplaceFlag.refuseParentLinks) !== 0;
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
 const allPermissions = 0o7777;
 
@@ -125,39 +140,49 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
   const given = checkNames(form, options, allowed, replaceOptionNames) ?? {};
   const keep = toKeep(given.keep);
   const links = oneOf(given, 'links', linkPolicies) ?? 'refuse';
-  const native: NativeReplaceOptions = {
-    path: target,
-    links: links === 'replace' ? 1 : 0,
-    refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
-    splitHardLinks: oneOf(given, 'hardLinks', ['refuse', 'split']) === 'split',
-    createOnly: flag('createOnly', given.createOnly) ?? false,
+  const chosen = (name: string, choice: string, choices: readonly string[], bit: number): number =>
+    oneOf(given, name, choices) === choice ? bit : 0;
+  const set = (condition: boolean | undefined, bit: number): number =>
+    condition === true ? bit : 0;
+  const flags =
+    set(links === 'replace', ReplaceFlag.replaceLink) |
+    chosen('parents', 'refuse-links', ['trust', 'refuse-links'], ReplaceFlag.refuseParentLinks) |
+    chosen('hardLinks', 'split', ['refuse', 'split'], ReplaceFlag.splitHardLinks) |
+    set(flag('createOnly', given.createOnly), ReplaceFlag.createOnly) |
     // Keeping anything else and not the mode would make a secret readable; an empty list is what says so.
-    keepMode: given.mode === undefined && (keep === undefined || keep.size > 0),
-    keepOwner: keep?.has('owner') ?? false,
-    keepXattr: keep?.has('xattr') ?? false,
-    keepAcl: keep?.has('acl') ?? false,
-    durability: durabilities.indexOf(oneOf(given, 'durability', durabilities) ?? 'ordered'),
-    copyFallback: copyFallbacks.indexOf(oneOf(given, 'copyFallback', copyFallbacks) ?? 'auto'),
-    recursive: flag('recursive', given.recursive) ?? false,
-  };
-  if (given.mode !== undefined) native.mode = toMode('mode', given.mode, 0, allPermissions);
-  if (given.dirMode !== undefined) native.dirMode = toMode('dirMode', given.dirMode);
-  if (given.requireDirMode !== undefined) {
-    native.requireDirMode = toMode('requireDirMode', given.requireDirMode);
-  }
-  if (given.tightenDir !== undefined) native.tightenDir = toMode('tightenDir', given.tightenDir);
-  if (given.within !== undefined) native.within = toPath("option 'within'", given.within);
-  if (given.journalDir !== undefined) {
-    native.journalDir = toPath("option 'journalDir'", given.journalDir);
-  }
+    set(given.mode === undefined && (keep === undefined || keep.size > 0), ReplaceFlag.keepMode) |
+    set(keep?.has('owner'), ReplaceFlag.keepOwner) |
+    set(keep?.has('xattr'), ReplaceFlag.keepXattr) |
+    set(keep?.has('acl'), ReplaceFlag.keepAcl) |
+    set(flag('recursive', given.recursive), ReplaceFlag.recursive) |
+    (durabilities.indexOf(oneOf(given, 'durability', durabilities) ?? 'ordered') <<
+      durabilityShift) |
+    (copyFallbacks.indexOf(oneOf(given, 'copyFallback', copyFallbacks) ?? 'auto') <<
+      copyFallbackShift);
   return {
-    native,
+    path: target,
+    flags,
+    mode: given.mode === undefined ? undefined : toMode('mode', given.mode, 0, allPermissions),
+    native: toNativeOptions(given),
     follow: links === 'follow',
     ifMatch: toExpectedFile(given.ifMatch),
     lock: toLock(given.lock),
     retry: given.retry === undefined ? undefined : toTimeout(given.retry, 'retry'),
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
+}
+
+function toNativeOptions(given: Record<string, unknown>): NativeReplaceOptions | undefined {
+  const { dirMode, requireDirMode, tightenDir, within, journalDir } = given;
+  const native: NativeReplaceOptions = {};
+  if (dirMode !== undefined) native.dirMode = toMode('dirMode', dirMode);
+  if (requireDirMode !== undefined)
+    native.requireDirMode = toMode('requireDirMode', requireDirMode);
+  if (tightenDir !== undefined) native.tightenDir = toMode('tightenDir', tightenDir);
+  if (within !== undefined) native.within = toPath("option 'within'", within);
+  if (journalDir !== undefined) native.journalDir = toPath("option 'journalDir'", journalDir);
+  for (const _name in native) return native;
+  return undefined;
 }
 
 export interface ReadRequest {

@@ -8,7 +8,10 @@ import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { withLock, withLockSync } from './lock.js';
 import {
+  isReplaceFailure,
   native,
+  replaceMethodMask,
+  ReplaceResultFlag,
   ReplaceStep,
   type NativeError,
   type NativeReplaceOutcome,
@@ -17,7 +20,8 @@ import {
 import { Retries } from './retries.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
-  alwaysCopy,
+  alwaysCopies,
+  refusesParentLinks,
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
@@ -117,16 +121,18 @@ export function replaceFileSync(
 
 /** A checked replace on this thread, also of `updateFileSync`. */
 export function replaceSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
-  const { native: target, ifMatch } = request;
-  if (request.follow) target.path = followLinksSync(target.path, target.refuseParentLinks);
+  const { ifMatch } = request;
+  if (request.follow) request.path = followLinksSync(request.path, refusesParentLinks(request));
   if (ifMatch === undefined) return commitSync(request, bytes);
   const swap = (held: FileLock): ReplaceResult => {
     request.lock = held;
-    const current = readRegularFileSync(target.path, readOptions(request));
+    const current = readRegularFileSync(request.path, readOptions(request));
     expectMatch(request, ifMatch, current);
     return commitSync(request, bytes);
   };
-  return request.lock ? swap(request.lock) : withLockSync(target.path, placeOptions(request), swap);
+  return request.lock
+    ? swap(request.lock)
+    : withLockSync(request.path, placeOptions(request), swap);
 }
 
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */
@@ -135,10 +141,10 @@ export async function replace(
   data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   request.signal?.throwIfAborted();
-  const { native: target, ifMatch, signal } = request;
-  if (request.follow) target.path = await followLinks(target.path, target.refuseParentLinks);
+  const { ifMatch, signal } = request;
+  if (request.follow) request.path = await followLinks(request.path, refusesParentLinks(request));
   if (ifMatch === undefined) return commit(request, data);
-  const { path } = request.native;
+  const { path } = request;
   const swap = async (held: FileLock): Promise<ReplaceResult> => {
     request.lock = held;
     expectMatch(request, ifMatch, await readRegularFile(path, readOptions(request)));
@@ -192,7 +198,7 @@ async function commitSteps(
 ): Promise<ReplaceResult> {
   const retries = new Retries(request.retry ?? asyncRetry);
   let outcome = await native.replaceSteps(id, steps | retries.flags, bytes);
-  while (!outcome.ok && outcome.transient && !retries.exhausted) {
+  while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
     await retries.wait(request.signal);
     verifyBeforeWrite(request.lock);
     outcome = await native.replaceSteps(id, ReplaceStep.commit | retries.flags);
@@ -202,11 +208,13 @@ async function commitSteps(
 
 /** With a lock that is held; at the commit the addon makes sure once more. */
 function openReplacement(request: ReplaceRequest): number {
-  const { lock } = request;
+  const { path, flags, mode, lock, native: options } = request;
   // Who went on without a lock has none to lose.
-  if (lock === undefined || lock.failedOpen) return native.openReplacement(request.native);
+  if (lock === undefined || lock.failedOpen) {
+    return native.openReplacement(path, flags, mode, options);
+  }
   lock.verify();
-  return native.openReplacement({ ...request.native, lock: idOf(lock) });
+  return native.openReplacement(path, flags, mode, { ...options, lock: idOf(lock) });
 }
 
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
@@ -214,7 +222,7 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   try {
     const retries = new Retries(request.retry ?? syncRetry);
     let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
-    while (!outcome.ok && outcome.transient && !retries.exhausted) {
+    while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
       retries.waitSync();
       verifyBeforeWrite(request.lock);
       outcome = native.replaceStepsSync(id, ReplaceStep.commit | retries.flags);
@@ -226,12 +234,12 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
 }
 
 /** Where the lock and the file of a compare-and-swap are found: where the replace finds them. */
-function placeOptions({ native: { refuseParentLinks } }: ReplaceRequest) {
-  return { parents: refuseParentLinks ? 'refuse-links' : 'trust' } as const;
+function placeOptions(request: ReplaceRequest) {
+  return { parents: refusesParentLinks(request) ? 'refuse-links' : 'trust' } as const;
 }
 
 function readOptions(request: ReplaceRequest): ReadOptions {
-  const { journalDir } = request.native;
+  const journalDir = request.native?.journalDir;
   return { ...placeOptions(request), journalDir, maxBytes: 2 ** 31 - 1 };
 }
 
@@ -241,7 +249,7 @@ function expectMatch(
   expected: ExpectedFile,
   current: { contents: Buffer; identity: FileIdentity } | null,
 ): void {
-  request.native.expected = current?.identity ?? absent;
+  request.native = { ...request.native, expected: current?.identity ?? absent };
   const matches =
     expected === null || current === null
       ? expected === current
@@ -252,7 +260,7 @@ function expectMatch(
 }
 
 function conflict(request: ReplaceRequest): Error {
-  const { path } = request.native;
+  const { path } = request;
   const error = new HoldfastError('ECONFLICT', `the file is not the expected one, '${path}'`, {
     path,
   });
@@ -268,12 +276,12 @@ function toResult(
   outcome: NativeReplaceOutcome,
   retries?: Retries,
 ): ReplaceResult {
-  if (!outcome.ok) {
+  if (isReplaceFailure(outcome)) {
     if (outcome.cancelled) throw request.signal?.reason as Error;
     if (outcome.conflict) throw conflict(request);
     const { phase, published } = outcome;
     if (outcome.lost && request.lock) {
-      const { path } = request.native;
+      const { path } = request;
       const message = `the lock was lost, and nothing was written, '${path}'`;
       const error = new HoldfastError('ECOMPROMISED', message, {
         path,
@@ -285,34 +293,34 @@ function toResult(
     throw withFailure(toError(outcome.error), { phase, published, targetState });
   }
   const result = toReplaceResult(outcome, retries);
-  publishFallback(request, result, outcome.fallback);
+  publishFallback(request, result, outcome[2]);
   return result;
 }
 
 /** Tells that the file could not be renamed into place, unless that was not wanted either. */
 function publishFallback(
-  { native: { path, copyFallback } }: ReplaceRequest,
+  request: ReplaceRequest,
   { method, attempts }: ReplaceResult,
   reason: NativeError | undefined,
 ): void {
-  if (method === 'rename' || copyFallback === alwaysCopy) return;
+  if (method === 'rename' || alwaysCopies(request)) return;
+  const { path } = request;
   const { code } = (reason === undefined ? {} : toError(reason)) as NodeJS.ErrnoException;
   const known = code === undefined ? {} : { code };
   publish('replace_fallback', { path, method, attempts, ...known });
 }
 
 function toReplaceResult(
-  outcome: NativeReplaceResult,
+  [flags, identity]: NativeReplaceResult,
   retries: Retries | undefined,
 ): ReplaceResult {
-  const flags = [outcome.keptMode, outcome.keptOwner, outcome.keptXattr, outcome.keptAcl];
   return {
-    method: methods[outcome.method] ?? 'rename',
+    method: methods[flags & replaceMethodMask] ?? 'rename',
     attempts: retries?.attempts ?? 1,
     waitedMs: retries?.waitedMs ?? 0,
-    durable: outcome.durable,
-    kept: keepNames.filter((_name, index) => flags[index]),
-    identity: outcome.identity,
-    superseded: outcome.superseded,
+    durable: (flags & ReplaceResultFlag.durable) !== 0,
+    kept: keepNames.filter((_name, index) => (flags & (ReplaceResultFlag.keptMode << index)) !== 0),
+    identity,
+    superseded: (flags & ReplaceResultFlag.superseded) !== 0,
   };
 }

@@ -75,7 +75,7 @@ class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
     if (contents === null) return;
     const request = toReplaceRequest('replaceFile', this.target, this.#parts.replace);
     request.lock = held;
-    request.native.expected = before.identity ?? absent;
+    request.native = { ...request.native, expected: before.identity ?? absent };
     await replace(request, contents);
   }
 

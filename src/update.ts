@@ -96,7 +96,7 @@ export function updateFileSync(
       const bytes = toBytes(returned, 'what fn returns');
       const request = toReplaceRequest('replaceFileSync', parts.path, parts.replace);
       request.lock = held;
-      request.native.expected = read?.identity ?? absent;
+      request.native = { ...request.native, expected: read?.identity ?? absent };
       try {
         replaceSync(request, bytes);
         return toBuffer(bytes);

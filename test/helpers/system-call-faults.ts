@@ -18,7 +18,7 @@ export interface SystemCall {
 }
 
 /** The system calls by which files are replaced; what the engine does for itself has other names. */
-const fileCalls = [
+export const fileCalls = [
   ...['openat', 'openat2', 'newfstatat', 'fstat', 'statx', 'mkdirat', 'chmod', 'fchmod', 'fchown'],
   ...['fallocate', 'pwrite64', 'pread64', 'ftruncate', 'fsync', 'fdatasync', 'flock', 'linkat'],
   ...['renameat', 'renameat2', 'unlinkat', 'fgetxattr', 'fsetxattr', 'flistxattr', 'readlinkat'],
