@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { has, ordinaryUser } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { ChildExit, ChildOptions } from './helpers/child.js';
-import { commandFile } from './helpers/command-line.js';
+import { commandFile, hasTerminal, onTerminal } from './helpers/command-line.js';
 import { mustBlock } from './helpers/must-block.js';
 import { residentMemory } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';
@@ -114,6 +114,25 @@ describe('standard input becomes the contents, and nothing is printed', () => {
     });
   });
 });
+
+test.runIf(hasTerminal)(
+  'on a terminal it says how much has come, and takes that away in the end',
+  () =>
+    withTemporaryDirectory((directory) =>
+      withChildren(async (children) => {
+        const file = path.join(directory, 'file');
+        const [command, args] = onTerminal(['replace', file]);
+        const child = children.spawn(command, args, { env: { TERM: 'xterm' } });
+        child.process.stdin?.write('new\n');
+        await child.waitForOutput(/4 bytes so far/);
+        const endOfTransmission = '\u0004';
+        child.process.stdin?.write(endOfTransmission);
+        expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
+        expect(child.stdout.endsWith('\r\u001b[2K')).toBe(true);
+        expect(await readFile(file, 'utf8')).toBe('new\n');
+      }),
+    ),
+);
 
 describe('what is not done is one line on stderr, and the file is as it was', () => {
   test('--create-only gives up with 1 when the file exists', async () => {
