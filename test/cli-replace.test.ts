@@ -7,6 +7,7 @@ import { has, ordinaryUser } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { ChildExit, ChildOptions } from './helpers/child.js';
 import { commandFile, hasTerminal, onTerminal } from './helpers/command-line.js';
+import { fill, withSmallTmpfs } from './helpers/mounts.js';
 import { mustBlock } from './helpers/must-block.js';
 import { residentMemory } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';
@@ -186,6 +187,15 @@ describe('what is not done is one line on stderr, and the file is as it was', ()
       );
     });
   });
+
+  test.runIf(has('mountTmpfs'))('a full disk ends with 71, and with what to do', () =>
+    withSmallTmpfs(async (root) => {
+      await fill(root);
+      const result = await replace([path.join(root, 'file')], 'new');
+      expect(result).toMatchObject({ code: 71, signal: null, stdout: '' });
+      expect(result.stderr).toMatch(/^holdfast replace: ENOSPC: .* is full: make room\.\n$/);
+    }),
+  );
 
   test.runIf(has('ordinaryUser'))(
     'a directory that may not be written ends with 71, and speaks of no lock',
