@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -5,10 +6,11 @@ import { describe, expect, test } from 'vitest';
 
 import { has, ordinaryUser } from './helpers/capabilities.js';
 import { runNode, withChildren } from './helpers/child.js';
-import type { ChildOptions } from './helpers/child.js';
-import { hasTerminal, holdfast, onTerminal } from './helpers/command-line.js';
+import type { Child, ChildOptions } from './helpers/child.js';
+import { commandFile, hasTerminal, holdfast, onTerminal } from './helpers/command-line.js';
 import { addonUnderTest, installWithoutAddon } from './helpers/installed-copy.js';
 import { fill, whileReadOnly, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
+import { until } from './helpers/process-figures.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 type Verdict = 'sound' | 'limited' | 'unusable';
@@ -150,6 +152,28 @@ describe('holdfast doctor', () => {
       expect(result).toMatchObject({ code: 71, signal: null, stdout: '' });
       expect(result.stderr).toMatch(/^holdfast doctor: ENOENT: .*The directory must exist/);
     }));
+
+  test.runIf(has('signals'))('an end in the middle leaves no process and no file', () =>
+    withTemporaryDirectory((directory) =>
+      withChildren(async (children) => {
+        const interrupted = async (): Promise<Child> => {
+          const child = children.spawnNode([commandFile, 'doctor', directory]);
+          await until(
+            () => readdirSync(directory).length > 0,
+            () => 'the directory that it works in',
+          );
+          child.kill('SIGTERM');
+          // It may have come to its end before the signal.
+          return (await child.waitForExit()).code === 0 ? interrupted() : child;
+        };
+        const child = await interrupted();
+        expect(await child.waitForExit()).toEqual({ code: 128 + 15, signal: null });
+        expect(child.stderr).toBe('holdfast doctor: ended by SIGTERM\n');
+        expect(readdirSync(directory)).toEqual([]);
+        // Its output was read to the end, so that nobody has it open any more: the process that held the lock has ended.
+      }),
+    ),
+  );
 
   test('without an addon it says so, and what to do', () =>
     withTemporaryDirectory(async (directory) => {

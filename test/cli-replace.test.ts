@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { has, ordinaryUser } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { ChildExit, ChildOptions } from './helpers/child.js';
-import { commandFile } from './helpers/command-line.js';
+import { commandFile, hasTerminal, onTerminal } from './helpers/command-line.js';
+import { fill, withSmallTmpfs } from './helpers/mounts.js';
 import { mustBlock } from './helpers/must-block.js';
 import { residentMemory } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';
@@ -115,6 +116,25 @@ describe('standard input becomes the contents, and nothing is printed', () => {
   });
 });
 
+test.runIf(hasTerminal)(
+  'on a terminal it says how much has come, and takes that away in the end',
+  () =>
+    withTemporaryDirectory((directory) =>
+      withChildren(async (children) => {
+        const file = path.join(directory, 'file');
+        const [command, args] = onTerminal(['replace', file]);
+        const child = children.spawn(command, args, { env: { TERM: 'xterm' } });
+        child.process.stdin?.write('new\n');
+        await child.waitForOutput(/4 bytes so far/);
+        const endOfTransmission = '\u0004';
+        child.process.stdin?.write(endOfTransmission);
+        expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
+        expect(child.stdout.endsWith('\r\u001b[2K')).toBe(true);
+        expect(await readFile(file, 'utf8')).toBe('new\n');
+      }),
+    ),
+);
+
 describe('what is not done is one line on stderr, and the file is as it was', () => {
   test('--create-only gives up with 1 when the file exists', async () => {
     await withFile(async (file, directory) => {
@@ -167,6 +187,15 @@ describe('what is not done is one line on stderr, and the file is as it was', ()
       );
     });
   });
+
+  test.runIf(has('mountTmpfs'))('a full disk ends with 71, and with what to do', () =>
+    withSmallTmpfs(async (root) => {
+      await fill(root);
+      const result = await replace([path.join(root, 'file')], 'new');
+      expect(result).toMatchObject({ code: 71, signal: null, stdout: '' });
+      expect(result.stderr).toMatch(/^holdfast replace: ENOSPC: .* is full: make room\.\n$/);
+    }),
+  );
 
   test.runIf(has('ordinaryUser'))(
     'a directory that may not be written ends with 71, and speaks of no lock',
