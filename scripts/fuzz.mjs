@@ -34,7 +34,11 @@ const seconds = Math.max(
   1,
   Math.round((minutes * 60 * (1 - propertyShare)) / (targets.length || 1)),
 );
-for (const target of targets) rows.push(runTarget(program, target, seconds));
+for (const target of targets) {
+  const row = runTarget(program, target, seconds);
+  console.log(`${target}: ${row.executions} executions, ${row.found}`);
+  rows.push(row);
+}
 const properties = await runProperties(chosen, minutes * 60_000 * propertyShare);
 rows.push(...properties.rows);
 
@@ -115,9 +119,12 @@ function keep(fuzzer, target, from, corpus) {
   const merged = mkdtempSync(path.join(tmpdir(), 'holdfast-fuzz-'));
   try {
     const env = { ...process.env, HOLDFAST_FUZZ_TARGET: target };
-    const merging = [merged, corpus, from, '-merge=1', '-max_len=1200'];
+    const merging = [merged, corpus, from, '-merge=1', '-max_len=1200', '-max_total_time=60'];
     if (spawnSync(fuzzer, merging, { env, maxBuffer: 1 << 28 }).status !== 0) return;
-    for (const name of readdirSync(corpus)) rmSync(path.join(corpus, name));
+    // Those with other names are what was found once.
+    for (const name of readdirSync(corpus)) {
+      if (/^[0-9a-f]{40}$/.test(name)) rmSync(path.join(corpus, name));
+    }
     for (const name of readdirSync(merged)) {
       copyFileSync(path.join(merged, name), path.join(corpus, name));
     }

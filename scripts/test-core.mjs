@@ -34,7 +34,8 @@ const kinds = {
     prefix: [],
   },
   valgrind: {
-    flags: [],
+    // What Debian 12's valgrind reads of clang's.
+    flags: ['-gdwarf-4'],
     env: {},
     prefix: [
       ...['valgrind', '--quiet', '--error-exitcode=99', '--leak-check=full'],
