@@ -15,7 +15,7 @@ const thorough = [
   ...['cli-demo', 'replace-many-processes', 'second-implementation', 'take-over-load'],
   ...['proper-lockfile/mixed-fleet', 'reports/approvals/approvals', 'session-lock-races'],
   // What packs, installs or builds.
-  ...['package', 'bundlers', 'lint-rules'],
+  ...['package', 'bundlers', 'lint-rules', 'bench', 'comparison', 'docs-code'],
 ];
 
 export default mergeConfig(

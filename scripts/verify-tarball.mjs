@@ -93,7 +93,9 @@ const hosts = [
 
 /** Tests of what is not in the package. */
 const notOfThePackage = [
-  ...['lint-rules', 'package', 'readme', 'bundlers', 'prebuild', 'win32-call-table'],
+  ...['lint-rules', 'package', 'bundlers', 'prebuild', 'win32-call-table', 'bench', 'comparison'],
+  ...['docs-code', 'docs-links', 'security', 'torture-history'],
+  ...['example-cli-cache', 'example-cron-once', 'example-electron'],
   ...['security', 'torture-history'],
 ].map((name) => `--exclude=test/${name}.test.ts`);
 
