@@ -96,7 +96,6 @@ const notOfThePackage = [
   ...['lint-rules', 'package', 'bundlers', 'prebuild', 'win32-call-table', 'bench', 'comparison'],
   ...['docs-code', 'docs-links', 'security', 'torture-history'],
   ...['example-cli-cache', 'example-cron-once', 'example-electron'],
-  ...['security', 'torture-history'],
 ].map((name) => `--exclude=test/${name}.test.ts`);
 
 const suiteLimit = 60 * 60_000;
