@@ -143,7 +143,7 @@ export function check(
       ...checkExclusion(here, circumstances),
       ...checkTokens(here, circumstances),
       ...checkLosses(here, events, circumstances),
-      ...checkLateWrites(here, events),
+      ...checkLateWrites(here, events, circumstances),
       ...checkContents(target, events, last.get(target) ?? null),
     ];
   });
@@ -193,11 +193,17 @@ function grantedDuring(index: number, holds: readonly Hold[]): Hold[] {
   return overlapping;
 }
 
-function checkExclusion(holds: readonly Hold[], { outsiders }: Circumstances): Violation[] {
-  // One that was robbed has to find out, unless it ends before. It may be the later one: `updateFile` tells of a grant only
-  // when it has read.
-  const robbed = ({ grant, lost, died }: Hold) =>
+/**
+ * Whether a hold was taken away: whoever it was taken from has to find out, unless it ends before. Of two holds at once it may
+ * be the later one, since `updateFile` tells of a grant only when it has read.
+ */
+const robbedUnder =
+  (outsiders: boolean) =>
+  ({ grant, lost, died }: Hold): boolean =>
     (outsiders || grant.ttl > 0) && (lost !== undefined || died);
+
+function checkExclusion(holds: readonly Hold[], { outsiders }: Circumstances): Violation[] {
+  const robbed = robbedUnder(outsiders);
   return holds.flatMap((hold, index) => {
     if (robbed(hold)) return [];
     return grantedDuring(index, holds)
@@ -275,7 +281,16 @@ function longestPause(
   return longest;
 }
 
-function checkLateWrites(holds: readonly Hold[], events: readonly HistoryEvent[]): Violation[] {
+function checkLateWrites(
+  holds: readonly Hold[],
+  events: readonly HistoryEvent[],
+  { outsiders }: Circumstances,
+): Violation[] {
+  const robbed = robbedUnder(outsiders);
+  const isLater = (other: Hold, hold: Hold) =>
+    other.grant.token === null || hold.grant.token === null
+      ? !robbed(other)
+      : other.grant.token > hold.grant.token;
   const acknowledged = new Set(events.flatMap((e) => (e.kind === 'written' ? [e.version] : [])));
   const byHold = new Map<string, Write[]>();
   for (const event of events) {
@@ -285,7 +300,9 @@ function checkLateWrites(holds: readonly Hold[], events: readonly HistoryEvent[]
   }
   return holds.flatMap((hold, index) => {
     const writes = byHold.get(keyOf(hold.grant.process, hold.grant.hold)) ?? [];
-    const successor = grantedDuring(index, holds).find(({ grant }) => !grant.shared);
+    const successor = grantedDuring(index, holds).find(
+      (other) => !other.grant.shared && isLater(other, hold),
+    );
     return writes
       .filter(({ at }) => at > hold.end || (successor && at > successor.grant.at))
       .map(({ version, at }) => ({
