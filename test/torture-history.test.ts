@@ -79,6 +79,12 @@ describe('a history that keeps every promise', () => {
   });
 });
 
+test('an update that tells of its grant when its lock is lost already makes no late writer of its successor', () => {
+  const history = [grant('a', 1), grant('b', 2, { token: null }), write('a', 3, 1, 0)];
+  const ends = [written('a', 4, 1), lost('b', 5), release('a', 6)];
+  expect(rulesBroken([...history, ...ends], 1, { outsiders: true })).toEqual([]);
+});
+
 describe('what breaks a promise is found', () => {
   test('two holders at once', () => {
     const history = [grant('a', 1), grant('b', 2), release('a', 3), release('b', 4)];

@@ -14,12 +14,12 @@ interface At {
 }
 
 /** A wait for a lock begins. */
-export interface Invoke extends At {
+interface Invoke extends At {
   kind: 'invoke';
   target: string;
 }
 
-export interface Grant extends At {
+interface Grant extends At {
   kind: 'grant';
   target: string;
   /** Tells it from the other holds of the process. */
@@ -32,18 +32,18 @@ export interface Grant extends At {
 }
 
 /** The process has learnt that the lock is not its own any more. */
-export interface Lost extends At {
+interface Lost extends At {
   kind: 'lost';
   hold: number;
 }
 
-export interface Release extends At {
+interface Release extends At {
   kind: 'release';
   hold: number;
 }
 
 /** A replace of the whole file begins. */
-export interface Write extends At {
+interface Write extends At {
   kind: 'write';
   target: string;
   hold: number;
@@ -54,19 +54,19 @@ export interface Write extends At {
 }
 
 /** It was acknowledged. */
-export interface Written extends At {
+interface Written extends At {
   kind: 'written';
   version: number;
 }
 
 /** It failed, and the error said that the old contents are there. */
-export interface Refused extends At {
+interface Refused extends At {
   kind: 'refused';
   version: number;
 }
 
 /** The file was read; without `hold` by somebody who had no lock. */
-export interface Read extends At {
+interface Read extends At {
   kind: 'read';
   target: string;
   began: bigint;
@@ -76,12 +76,12 @@ export interface Read extends At {
 }
 
 /** The event loop of the process turned. */
-export interface Turn extends At {
+interface Turn extends At {
   kind: 'turn';
 }
 
 /** An operation failed in a way that breaks no promise. */
-export interface Failure extends At {
+interface Failure extends At {
   kind: 'failure';
   code: string;
 }
@@ -143,7 +143,7 @@ export function check(
       ...checkExclusion(here, circumstances),
       ...checkTokens(here, circumstances),
       ...checkLosses(here, events, circumstances),
-      ...checkLateWrites(here, events),
+      ...checkLateWrites(here, events, circumstances),
       ...checkContents(target, events, last.get(target) ?? null),
     ];
   });
@@ -193,11 +193,17 @@ function grantedDuring(index: number, holds: readonly Hold[]): Hold[] {
   return overlapping;
 }
 
-function checkExclusion(holds: readonly Hold[], { outsiders }: Circumstances): Violation[] {
-  // One that was robbed has to find out, unless it ends before. It may be the later one: `updateFile` tells of a grant only
-  // when it has read.
-  const robbed = ({ grant, lost, died }: Hold) =>
+/**
+ * Whether a hold was taken away: whoever it was taken from has to find out, unless it ends before. Of two holds at once it may
+ * be the later one, since `updateFile` tells of a grant only when it has read.
+ */
+const robbedUnder =
+  (outsiders: boolean) =>
+  ({ grant, lost, died }: Hold): boolean =>
     (outsiders || grant.ttl > 0) && (lost !== undefined || died);
+
+function checkExclusion(holds: readonly Hold[], { outsiders }: Circumstances): Violation[] {
+  const robbed = robbedUnder(outsiders);
   return holds.flatMap((hold, index) => {
     if (robbed(hold)) return [];
     return grantedDuring(index, holds)
@@ -275,7 +281,16 @@ function longestPause(
   return longest;
 }
 
-function checkLateWrites(holds: readonly Hold[], events: readonly HistoryEvent[]): Violation[] {
+function checkLateWrites(
+  holds: readonly Hold[],
+  events: readonly HistoryEvent[],
+  { outsiders }: Circumstances,
+): Violation[] {
+  const robbed = robbedUnder(outsiders);
+  const isLater = (other: Hold, hold: Hold) =>
+    other.grant.token === null || hold.grant.token === null
+      ? !robbed(other)
+      : other.grant.token > hold.grant.token;
   const acknowledged = new Set(events.flatMap((e) => (e.kind === 'written' ? [e.version] : [])));
   const byHold = new Map<string, Write[]>();
   for (const event of events) {
@@ -285,7 +300,9 @@ function checkLateWrites(holds: readonly Hold[], events: readonly HistoryEvent[]
   }
   return holds.flatMap((hold, index) => {
     const writes = byHold.get(keyOf(hold.grant.process, hold.grant.hold)) ?? [];
-    const successor = grantedDuring(index, holds).find(({ grant }) => !grant.shared);
+    const successor = grantedDuring(index, holds).find(
+      (other) => !other.grant.shared && isLater(other, hold),
+    );
     return writes
       .filter(({ at }) => at > hold.end || (successor && at > successor.grant.at))
       .map(({ version, at }) => ({

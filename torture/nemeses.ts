@@ -105,7 +105,7 @@ const errnos = ['EIO', 'ENOSPC', 'EACCES', 'EMFILE', 'ENOLCK', 'ESTALE', 'EINTR'
 
 export const nothing: Nemesis = { name: 'nothing' };
 
-export const kill: Nemesis = {
+const kill: Nemesis = {
   name: 'SIGKILL',
   strike: async (world) => {
     const client = await world.anyClient();
@@ -135,13 +135,13 @@ export const stop: Nemesis = {
   },
 };
 
-export const terminate: Nemesis = {
+const terminate: Nemesis = {
   name: 'worker.terminate()',
   clients: { workers: true },
   hits: interruptions,
 };
 
-export const exit: Nemesis = {
+const exit: Nemesis = {
   name: 'process.exit()',
   clients: { exits: true },
   strike: async (world) => {
@@ -151,21 +151,21 @@ export const exit: Nemesis = {
   hits: interruptions,
 };
 
-export const unlink = toLockFile('unlinked', ({ lockFile }) => {
+const unlink = toLockFile('unlinked', ({ lockFile }) => {
   unlinkSync(lockFile);
 });
 
-export const rename = toLockFile('renamed', ({ lockFile, random }) => {
+const rename = toLockFile('renamed', ({ lockFile, random }) => {
   renameSync(lockFile, `${lockFile}.${random(1000)}`);
 });
 
-export const replace = toLockFile('replaced', ({ lockFile, aside }) => {
+const replace = toLockFile('replaced', ({ lockFile, aside }) => {
   const other = path.join(path.dirname(lockFile), `other-${path.basename(aside)}`);
   writeFileSync(other, '', { mode: 0o600 });
   renameSync(other, lockFile);
 });
 
-export const linked = toLockFile(
+const linked = toLockFile(
   'linked',
   async ({ lockFile, random }) => {
     linkSync(lockFile, `${lockFile}.other`);
@@ -175,7 +175,7 @@ export const linked = toLockFile(
   { circumstances: {}, hits: failures('EMLINK') },
 );
 
-export const chmod = toLockFile(
+const chmod = toLockFile(
   'chmod-ed',
   async ({ lockFile, random }) => {
     chmodSync(lockFile, 0);
@@ -190,7 +190,7 @@ export const chmod = toLockFile(
   },
 );
 
-export const directory: Nemesis = {
+const directory: Nemesis = {
   name: 'directory renamed',
   strike: async (world) => {
     const away = `${world.directory}-away`;
@@ -205,7 +205,7 @@ export const directory: Nemesis = {
   hits: failures('ENOENT'),
 };
 
-export const fullDisk: Nemesis = {
+const fullDisk: Nemesis = {
   name: 'full disk',
   needs: ['mountTmpfs'],
   clients: { maxSize: 4000 },
@@ -225,7 +225,7 @@ export const fullDisk: Nemesis = {
   hits: failures('ENOSPC'),
 };
 
-export const noDescriptors: Nemesis = {
+const noDescriptors: Nemesis = {
   name: 'RLIMIT_NOFILE',
   needs: ['prlimit', 'proc'],
   strike: async (world) => {
@@ -238,7 +238,7 @@ export const noDescriptors: Nemesis = {
   hits: failures('EMFILE'),
 };
 
-export const fileSize: Nemesis = {
+const fileSize: Nemesis = {
   name: 'RLIMIT_FSIZE',
   needs: ['prlimit'],
   strike: async (world) => {
@@ -251,7 +251,7 @@ export const fileSize: Nemesis = {
   hits: failures('EFBIG'),
 };
 
-export const clock: Nemesis = {
+const clock: Nemesis = {
   name: 'wall clock set',
   needs: ['fakedClock'],
   clients: { ttl },
@@ -270,24 +270,24 @@ export const clock: Nemesis = {
   },
 };
 
-export const signals = byTracer('EINTR storm', () =>
+const signals = byTracer('EINTR storm', () =>
   ['openat', 'fallocate', 'pwrite64', 'pread64', 'fchmod', 'fdatasync', 'flock', 'renameat'].map(
     (name) => `${name}:error=EINTR:when=1+2`,
   ),
 );
 
-export const slow = byTracer('slow file system', ({ random }) => [
+const slow = byTracer('slow file system', ({ random }) => [
   `${fileCalls.map((name) => `?${name}`).join(',')}:delay_enter=${1000 + random(20_000)}:when=1+3`,
 ]);
 
-export const errors = byTracer('errors of system calls', ({ random }) => {
+const errors = byTracer('errors of system calls', ({ random }) => {
   const errno = errnos[random(errnos.length)] ?? 'EIO';
   const names = fileCalls.filter((name) => name !== 'unlinkat').map((name) => `?${name}`);
   return [`${names.join(',')}:error=${errno}:when=${1 + random(20)}+${5 + random(20)}`];
 });
 
 /** Several at once. */
-export function together(...nemeses: Nemesis[]): Nemesis {
+function together(...nemeses: Nemesis[]): Nemesis {
   const merged = (part: (nemesis: Nemesis) => object | undefined): object =>
     Object.assign({}, ...nemeses.map(part)) as object;
   const striking = nemeses.filter(({ strike }) => strike !== undefined);

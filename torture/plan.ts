@@ -1,5 +1,5 @@
 /** What `npm run torture` was asked for. */
-export const minutes = Number(process.env.HOLDFAST_TORTURE_MINUTES ?? 3);
+const minutes = Number(process.env.HOLDFAST_TORTURE_MINUTES ?? 3);
 export const seed = Number(process.env.HOLDFAST_TORTURE_SEED ?? 1);
 
 /** The part of all the time that is set aside for something, in milliseconds. */
