@@ -1,7 +1,7 @@
 // How many lines a second JobStore appends, beside lowdb and write-file-atomic doing the same job; and what a line costs
 // among how many jobs, in how long a log.
 //
-//   npm run build && npm ci --prefix bench && node bench/job-store.mjs [--rounds=5] [--directory=/where/to/measure]
+//   npm run build && npm install --no-save --prefix bench && node bench/job-store.mjs [--rounds=5] [--directory=/where/to/measure]
 //
 // All candidates take turns in every round. Ratios of one run mean something, figures of different runs do not.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -48,7 +48,8 @@ static inline Lock LockAsHoldfast(const Place* place) {
     const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     lock.file = openat(lock.directory, place->lock_file, flags);
     if (lock.file >= 0) break;
-    close(Must(openat(lock.directory, place->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open"));
+    close(
+        Must(openat(lock.directory, place->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open"));
   }
   Must(fstat(lock.file, &status), "fstat");
   if (flock(lock.file, LOCK_EX | LOCK_NB) != 0) Must(flock(lock.file, LOCK_EX), "flock");

@@ -57,7 +57,8 @@ static void ReplaceAsHoldfast(const char* name, int number) {
            (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
   (void)openat(parent, journal, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   Must(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "fstatat");
-  Must((int)syscall(SYS_statx, parent, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &extended),
+  Must((int)syscall(SYS_statx, parent, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE,
+                    &extended),
        "statx");
   const int file = Must(openat(parent, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600), "open");
   Must(fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)size), "fallocate");
@@ -103,7 +104,8 @@ static void* ReplaceSome(void* unused) {
 static int64_t ReplaceInThreads(int threads) {
   pthread_t thread[64];
   const int64_t start = Now();
-  for (int at = 0; at < threads; at++) Must(-pthread_create(&thread[at], NULL, ReplaceSome, NULL), "thread");
+  for (int at = 0; at < threads; at++)
+    Must(-pthread_create(&thread[at], NULL, ReplaceSome, NULL), "thread");
   for (int at = 0; at < threads; at++) pthread_join(thread[at], NULL);
   return Now() - start;
 }

@@ -4,8 +4,9 @@ import { acquireFileLock, acquireFileLockSync } from '@openclaw/fs-safe/file-loc
 
 const payload = () => ({ pid: process.pid });
 const options = { payload, staleMs: 60_000 };
-const retry = { retries: 100_000, minTimeout: 1, maxTimeout: 10 };
+const retry = { retries: 1000, minTimeout: 1, maxTimeout: 10 };
 
+export const lockUncontended = (target) => acquireFileLock(target, options);
 export const lock = (target) => acquireFileLock(target, { ...options, timeoutMs: 60_000, retry });
 export const unlock = (held) => held.release();
 export const lockSync = (target) => acquireFileLockSync(target, options);

@@ -63,6 +63,6 @@ export async function addCandidate(file) {
   candidates[file] = (await import(file)).forms;
 }
 
-/** A candidate's functions: `lock`, `lockSync`, `tryLock`, `replace` and `replaceSync`, as far as it has them. */
+/** A candidate's functions: `lock`, `lockUncontended`, `lockSync`, `tryLock`, `replace` and `replaceSync`, as far as it has them. */
 export const load = (name) =>
   import(path.isAbsolute(name) ? name : `./${name.replace(':', '-')}.mjs`);

@@ -12,7 +12,7 @@ const spread = 20;
 const pause = 15;
 
 export async function measure({ rounds, places, has, directoryIn, quick }) {
-  const turns = quick ? 3 : 25;
+  const turns = quick ? 3 : 20;
   const [place] = places;
   const directory = directoryIn(place, 'c');
   const forms = new Map();

@@ -18,7 +18,7 @@ export async function measure({ rounds, places, has, directoryIn, quick }) {
     const measured = await inTurn(lockersOf('async').filter(has), rounds, (candidate, round) =>
       measureWaiters(candidate, directoryIn(place, `d-${waiters}-${round}-${candidate}`), {
         waiters,
-        reads: quick ? 20 : 300,
+        reads: quick ? 20 : 100,
         idle: quick ? 50 : 300,
       }),
     );

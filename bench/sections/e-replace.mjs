@@ -54,7 +54,15 @@ export async function measure(settings) {
 }
 
 /** One after the other, in each size. */
-async function alone({ rounds, span, has, directoryIn, quick }, place, durability, form, refusals) {
+async function alone(
+  { rounds, span: whole, has, directoryIn, quick },
+  place,
+  durability,
+  form,
+  refusals,
+) {
+  // For each of four sizes.
+  const span = whole / 2;
   const names = replacersOf(form, durability).filter(has);
   const refused = await refuse(names, form, durability, directoryIn(place, 'check'), refusals);
   const columns = quick ? ['4 KiB'] : Object.keys(sizes);

@@ -4,7 +4,13 @@ import { load } from '../candidates/index.mjs';
 import { awaitStart } from './start.mjs';
 
 const { candidate, form, directory, files, span, cycles, wait } = JSON.parse(process.argv[2]);
-const { lock, unlock, lockSync, unlockSync } = await load(candidate);
+const {
+  lock: waitForLock,
+  lockUncontended: lock = waitForLock,
+  unlock,
+  lockSync,
+  unlockSync,
+} = await load(candidate);
 
 const targetAt = (at) => path.join(directory, `target-${(at * 7919) % files}`);
 
