@@ -8,23 +8,37 @@ import { compiled } from './processes.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
-const placeOf = (name) => path.join(here, 'node_modules', name);
+/** A package that is there may still not load: it was not compiled, or is not for this Node. */
+const loads = (name) =>
+  spawnSync(
+    process.execPath,
+    ['-e', 'import(process.argv[1]).catch(() => process.exit(1))', name],
+    {
+      cwd: here,
+    },
+  ).status === 0;
 
-/** Those among the candidates whose packages are not there. */
+/** Those among the candidates whose packages cannot be used. */
 export const missingCandidates = (names) =>
   names.filter((name) => {
     const { package: needed } = candidates[name];
-    return needed !== undefined && name !== 'holdfast' && !existsSync(placeOf(needed));
+    return needed !== undefined && name !== 'holdfast' && !loads(needed);
   });
 
 /** Installs what is missing. What cannot be had (a package that does not compile here) is said, and not compared. */
 export function installPeers(names) {
   if (missingCandidates(names).length === 0) return;
   console.log('Installing the packages that holdfast is compared with …');
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
   // Not `npm ci`: it refuses a lock file made where a package had no binary for this system.
-  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
-  const npm = process.env.npm_execpath;
-  const command = npm === undefined ? ['npm', ...args] : [process.execPath, npm, ...args];
+  npm('install', '--no-save', ...quiet);
+  // An installation that leaves scripts out, and is kept, is not compiled by the next one.
+  if (missingCandidates(names).length > 0) npm('rebuild', ...quiet);
+}
+
+function npm(...args) {
+  const program = process.env.npm_execpath;
+  const command = program === undefined ? ['npm', ...args] : [process.execPath, program, ...args];
   const { status, error } = spawnSync(command[0], command.slice(1), {
     cwd: here,
     stdio: 'inherit',
