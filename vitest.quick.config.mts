@@ -14,6 +14,9 @@ const thorough = [
   // Many processes, for a while.
   ...['cli-demo', 'replace-many-processes', 'second-implementation', 'take-over-load'],
   ...['proper-lockfile/mixed-fleet', 'reports/approvals/approvals', 'session-lock-races'],
+  // The command, a process for each case; and much that is planted.
+  ...['cli-usage', 'cli-doctor', 'planted-lock-file', 'foreign-content', 'fail-open-updates'],
+  ...['take-over-clocks', 'reports/lock-tool/lock-tool'],
   // What packs, installs or builds.
   ...['package', 'bundlers', 'lint-rules', 'bench', 'comparison', 'docs-code'],
 ];
