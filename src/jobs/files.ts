@@ -59,10 +59,11 @@ export async function readState(
 }
 
 /**
- * Milliseconds after which a state that is not there is looked for again. On Windows a file that is replaced while somebody
- * has it open may lose its name for a moment, which is not to be taken for the job's end.
+ * Milliseconds after which a look that found a job neither whole nor gone is repeated. On Windows a file that is replaced
+ * while somebody has it open may lose its name for a moment, which is not to be taken for the job's end; and one that is
+ * removed may keep its name until the last who has it open has closed it.
  */
-const looksAgain = process.platform === 'win32' ? [1, 2, 4, 8, 16] : [];
+export const looksAgain = process.platform === 'win32' ? [1, 2, 4, 8, 16] : [];
 
 /** {@link readState} without the lock. */
 export async function readStateUnlocked(
