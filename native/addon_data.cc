@@ -132,11 +132,17 @@ void AddonData::DeliverAll(napi_env env, napi_value deliver) {
     napi_get_global(env, &global);
     const napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(id)),
                                     Napi::Number::New(env, static_cast<double>(outcome))};
-    if (napi_call_function(env, global, deliver, 2, arguments, nullptr) == napi_pending_exception) {
-      napi_value exception = nullptr;
-      napi_get_and_clear_last_exception(env, &exception);
-      napi_fatal_exception(env, exception);
+    if (napi_call_function(env, global, deliver, 2, arguments, nullptr) == napi_ok) continue;
+    bool thrown = false;
+    napi_is_exception_pending(env, &thrown);
+    if (!thrown) {
+      // This environment is ending and runs nothing any more, so that nobody was told of a grant.
+      environment_->StartRelease(environment_->result_id(), /*untold=*/true);
+      continue;
     }
+    napi_value exception = nullptr;
+    napi_get_and_clear_last_exception(env, &exception);
+    napi_fatal_exception(env, exception);
   }
 }
 

@@ -13,20 +13,6 @@ constexpr int kMaxRounds = 100;
 
 using Clock = std::chrono::steady_clock;
 
-Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous, Clock::time_point since,
-                bool taken_over = false) {
-  Attempt attempt = Attempt::Of(Outcome::kGranted);
-  attempt.held.token = claim.token;
-  attempt.held.ttl = claim.ttl;
-  attempt.held.epoch = claim.epoch;
-  attempt.held.recorded_directory = claim.directory;
-  attempt.held.previous = std::move(previous);
-  attempt.held.taken_over = taken_over;
-  attempt.held.entered = since;
-  attempt.held.file = std::move(file);
-  return attempt;
-}
-
 Attempt Busy(LockFile file) {
   if (ReadHolder(file.file.get(), &file.found).ok() && file.found.state == RecordState::kForeign) {
     return Attempt::Failure(
@@ -60,6 +46,20 @@ Attempt Attempt::Of(Outcome outcome) {
 Attempt Attempt::Failure(Error error) {
   Attempt attempt;
   attempt.error = std::move(error);
+  return attempt;
+}
+
+Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous, Clock::time_point since,
+                bool taken_over) {
+  Attempt attempt = Attempt::Of(Outcome::kGranted);
+  attempt.held.token = claim.token;
+  attempt.held.ttl = claim.ttl;
+  attempt.held.epoch = claim.epoch;
+  attempt.held.recorded_directory = claim.directory;
+  attempt.held.previous = std::move(previous);
+  attempt.held.taken_over = taken_over;
+  attempt.held.entered = since;
+  attempt.held.file = std::move(file);
   return attempt;
 }
 

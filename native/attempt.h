@@ -2,6 +2,7 @@
 #ifndef HOLDFAST_ATTEMPT_H_
 #define HOLDFAST_ATTEMPT_H_
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -67,6 +68,10 @@ Error Touch(const LockRequest& request, FileSystems* file_systems);
 // Tries to take the lock. `claim` names the holder to be, and is given the token.
 Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, const KeySet& queued,
                    const Patience& patience, Record* claim);
+
+// What a lock that was entered comes to: `claim` as it was written, `since` not later than that.
+Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous,
+                std::chrono::steady_clock::time_point since, bool taken_over = false);
 
 // Enters a lock that the kernel granted to a wait. With kGuarded, `file` is left as it was.
 Attempt CompleteGrant(LockFile* file, const Patience& patience, Record claim);

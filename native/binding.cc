@@ -164,7 +164,7 @@ Value PreviousOf(const CallbackInfo& info) {
 // ---- Waiting ----
 
 Value StartWait(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).StartWait(IdAt(info, 0)));
+  return OutcomeValue(info, EnvironmentOf(info).StartWait(IdAt(info, 0), ClaimantOf(info, 1)));
 }
 
 Value AwaitWait(const CallbackInfo& info) {

@@ -137,7 +137,7 @@ void Environment::Close() {
   waits_.clear();
   cancelled_.clear();
   kept_.clear();
-  granted_.clear();
+  guarded_.clear();
   for (auto& entry : held_) static_cast<void>(LeaveWhole(entry.second.get()));
   held_.clear();
 }

@@ -38,12 +38,13 @@ class Environment {
   // Touches the directory, so that Acquire() no longer says kUnseen.
   Id StartTouch(const LockRequest& request);
 
-  // Waits with the file that a busy Acquire() kept under `id`. Deliver(id) says kGranted, then Complete() is due, or
-  // kFailed, or kStale when the lock file is no longer the one that was waited for.
-  Outcome StartWait(Id id);
+  // Waits with the file that a busy Acquire() kept under `id`, for a lock of `claimant`. Deliver(id) says kGranted, kFailed,
+  // kStale when the lock file is no longer the one that was waited for, or kGuarded: then StartComplete() is due. So it is on
+  // a remote file system as well.
+  Outcome StartWait(Id id, const Claimant& claimant);
   // Blocks until Deliver(id) would have something to tell, or the time has passed. True when the wait is over.
   bool AwaitWait(Id id, uint32_t milliseconds);
-  // Enters the lock that was granted to the wait: kGranted, kStale or kFailed.
+  // As Deliver(id), but enters a lock that the wait could not enter at once.
   // kGuarded keeps it for another call, or for StartComplete(), which has all the patience.
   Outcome Complete(Id id, const Claimant& claimant, const Patience& patience);
   Id StartComplete(Id id, const Claimant& claimant);
@@ -124,7 +125,7 @@ class Environment {
   Outcome Conclude(Error error);
   std::shared_ptr<HeldLock> TakeHeld(Id id);
   const LockFile* FindFile(Id id) const;
-  // Takes a wait that is over from the list; the file of a granted one is then kept for Complete().
+  // Takes a wait that is over from the list; the file of a guarded one is then kept for Complete().
   Outcome EndWait(Id id);
 
   Record self_;  // who we are, as a record tells it
@@ -140,7 +141,7 @@ class Environment {
   // Shared with a look at the lock in another thread.
   std::unordered_map<Id, std::shared_ptr<HeldLock>> held_;
   std::unordered_map<Id, LockFile> kept_;     // busy, for a wait to come
-  std::unordered_map<Id, LockFile> granted_;  // by the kernel, to be entered
+  std::unordered_map<Id, LockFile> guarded_;  // granted by the kernel, to be entered
   std::unordered_map<Id, std::shared_ptr<Wait>> waits_;
   std::vector<std::shared_ptr<Wait>> cancelled_;
   std::unordered_map<Id, std::shared_ptr<Job>> jobs_;

@@ -15,11 +15,12 @@ bool Conflicts(LockMode one, LockMode other) {
 
 }  // namespace
 
-Outcome Environment::StartWait(Id id) {
+Outcome Environment::StartWait(Id id, const Claimant& claimant) {
   const auto kept = kept_.find(id);
   if (kept == kept_.end()) return Fail(Error::FromSystem(EINVAL, "wait"));
   const std::string path = kept->second.location.path;
-  auto wait = std::make_shared<Wait>(std::move(kept->second), [post = post_, id] { post(id); });
+  auto wait = std::make_shared<Wait>(std::move(kept->second), ClaimFor(claimant),
+                                     [post = post_, id] { post(id); });
   kept_.erase(kept);
   Error error = waiter_.Start(wait);
   if (!error.ok()) {
@@ -38,36 +39,28 @@ bool Environment::AwaitWait(Id id, uint32_t milliseconds) {
 
 Outcome Environment::EndWait(Id id) {
   const auto found = waits_.find(id);
-  if (found == waits_.end()) return granted_.count(id) != 0 ? Outcome::kGranted : Outcome::kStale;
+  if (found == waits_.end()) return guarded_.count(id) != 0 ? Outcome::kGuarded : Outcome::kStale;
   const std::shared_ptr<Wait> wait = std::move(found->second);
   waits_.erase(found);
-  switch (wait->state()) {
-    case Wait::State::kGranted:
-      granted_.emplace(id, wait->TakeFile());
-      return Outcome::kGranted;
-    case Wait::State::kFailed: {
-      Error error = wait->error();
-      error.path = wait->file().location.path;
-      return Fail(std::move(error));
-    }
-    default:
-      return Outcome::kStale;
-  }
+  Attempt attempt = wait->TakeAttempt();
+  if (attempt.outcome == Outcome::kGuarded) guarded_.emplace(id, std::move(attempt.busy));
+  return Accept(std::move(attempt), false);
 }
 
 Outcome Environment::Complete(Id id, const Claimant& claimant, const Patience& patience) {
   const Outcome outcome = EndWait(id);
-  if (outcome != Outcome::kGranted) return outcome;
-  const auto granted = granted_.find(id);
-  Attempt attempt = CompleteGrant(&granted->second, patience, ClaimFor(claimant));
-  if (attempt.outcome != Outcome::kGuarded) granted_.erase(granted);
+  if (outcome != Outcome::kGuarded) return outcome;
+  const auto guarded = guarded_.find(id);
+  Attempt attempt = CompleteGrant(&guarded->second, patience, ClaimFor(claimant));
+  if (attempt.outcome != Outcome::kGuarded) guarded_.erase(guarded);
   return Accept(std::move(attempt), false);
 }
 
 Environment::Id Environment::StartComplete(Id id, const Claimant& claimant) {
-  if (EndWait(id) != Outcome::kGranted) return 0;
+  auto guarded = guarded_.extract(id);
+  if (guarded.empty()) return 0;
   // std::function wants what can be copied, which a file cannot.
-  auto file = std::make_shared<LockFile>(std::move(granted_.extract(id).mapped()));
+  auto file = std::make_shared<LockFile>(std::move(guarded.mapped()));
   return StartJob([file, claim = ClaimFor(claimant)](const Patience& patience) {
     Attempt attempt = CompleteGrant(file.get(), patience, claim);
     if (attempt.outcome != Outcome::kGuarded) return attempt;
@@ -78,7 +71,7 @@ Environment::Id Environment::StartComplete(Id id, const Claimant& claimant) {
 
 void Environment::Cancel(Id id) {
   kept_.erase(id);
-  if (auto granted = granted_.extract(id); !granted.empty()) GiveBack(std::move(granted.mapped()));
+  if (auto guarded = guarded_.extract(id); !guarded.empty()) GiveBack(std::move(guarded.mapped()));
   const auto found = waits_.find(id);
   if (found == waits_.end()) return;
   const std::shared_ptr<Wait> wait = std::move(found->second);
@@ -98,7 +91,7 @@ size_t Environment::InterruptCancelled() {
 const LockFile* Environment::FindFile(Id id) const {
   if (const auto held = held_.find(id); held != held_.end()) return &held->second->file;
   if (const auto kept = kept_.find(id); kept != kept_.end()) return &kept->second;
-  if (const auto granted = granted_.find(id); granted != granted_.end()) return &granted->second;
+  if (const auto guarded = guarded_.find(id); guarded != guarded_.end()) return &guarded->second;
   if (const auto wait = waits_.find(id); wait != waits_.end()) return &wait->second->file();
   return nullptr;
 }
@@ -140,12 +133,11 @@ bool Environment::ConflictsWithHeld(Id id) const {
   };
   return std::any_of(held_.begin(), held_.end(),
                      [&](const auto& entry) { return conflicts(entry.second->file); }) ||
-         std::any_of(granted_.begin(), granted_.end(),
+         std::any_of(guarded_.begin(), guarded_.end(),
                      [&](const auto& entry) { return conflicts(entry.second); }) ||
          std::any_of(waits_.begin(), waits_.end(),
                      [&](const auto& entry) {
-                       return entry.second->state() == Wait::State::kGranted &&
-                              conflicts(entry.second->file());
+                       return entry.second->IsGranted() && conflicts(entry.second->file());
                      }) ||
          std::any_of(jobs_.begin(), jobs_.end(),
                      [&](const auto& entry) { return entry.second->Holds(conflicts); });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "path.h"
+
 namespace holdfast {
 
 namespace {
@@ -16,8 +18,9 @@ milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDel
 
 }  // namespace
 
-Wait::Wait(LockFile file, std::function<void()> on_done)
+Wait::Wait(LockFile file, Record claim, std::function<void()> on_done)
     : file_(std::move(file)),
+      claim_(std::move(claim)),
       kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system, file_.slot)),
       on_done_(std::move(on_done)),
       polling_(kernel_wait_ == nullptr),
@@ -26,6 +29,18 @@ Wait::Wait(LockFile file, std::function<void()> on_done)
   DecodedRecord record;
   if (file_.found.record.ttl == 0 || !See(file_, &sighting, &record).ok()) return;
   observation_.Add(sighting);
+}
+
+// A grant that nobody has taken is one that nobody was told of.
+Wait::~Wait() { GiveBackGrant(); }
+
+void Wait::GiveBackGrant() {
+  if (!file_.file.valid()) return;
+  if (state_ == State::kEntered) {
+    static_cast<void>(GiveBackUntold(Conclude().held));
+  } else if (state_ == State::kGranted) {
+    GiveBack(std::move(file_));
+  }
 }
 
 void Wait::Run() {
@@ -87,20 +102,51 @@ void Wait::LookWhilePolling() {
 }
 
 void Wait::Publish() {
-  std::function<void()> on_done;
-  {
-    std::lock_guard<std::mutex> guard(mutex_);
-    if (state_ == State::kWaiting && result_ != State::kWaiting) {
-      state_ = result_;
-      on_done = std::move(on_done_);
-    } else if (result_ == State::kGranted) {
-      GiveBack(std::move(file_));
-    }
-    if (state_ != State::kGranted) file_.file.Reset();
-    finished_ = true;
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (state_ == State::kWaiting && result_ != State::kWaiting) {
+    state_ = result_;
+    // Told first: whoever is told takes about as long to wake up as the lock takes to be entered, and then waits for the
+    // mutex.
+    on_done_();
     changed_.notify_all();
+    if (state_ == State::kGranted && file_.file_system == FileSystemClass::kLocal) Enter();
+  } else if (result_ == State::kGranted) {
+    static_cast<void>(Unlock(file_.file.get(), file_.slot));
   }
-  if (on_done) on_done();
+  if (state_ != State::kEntered && state_ != State::kGranted) file_.file.Reset();
+  finished_ = true;
+  changed_.notify_all();
+}
+
+void Wait::Enter() {
+  entered_ = std::chrono::steady_clock::now();
+  Entry entry = Entry::kMoved;
+  error_ = holdfast::Enter(file_, Patience::None(), &claim_, &previous_, &entry);
+  if (error_.ok() && entry == Entry::kGuarded) return;
+  state_ = !error_.ok() ? State::kFailed
+                        : (entry == Entry::kEntered ? State::kEntered : State::kMoved);
+  if (state_ != State::kEntered) static_cast<void>(Unlock(file_.file.get(), file_.slot));
+}
+
+Attempt Wait::TakeAttempt() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return Conclude();
+}
+
+Attempt Wait::Conclude() {
+  switch (state_) {
+    case State::kEntered:
+      return Granted(std::move(file_), claim_, std::move(previous_), entered_);
+    case State::kGranted: {
+      Attempt attempt = Attempt::Of(Outcome::kGuarded);
+      attempt.busy = std::move(file_);
+      return attempt;
+    }
+    case State::kFailed:
+      return Attempt::Failure(WithPath(error_, file_.location.path));
+    default:
+      return Attempt::Of(Outcome::kStale);
+  }
 }
 
 void Wait::Interrupt() {
@@ -116,7 +162,7 @@ void Wait::Interrupt() {
 void Wait::Cancel() {
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    if (state_ == State::kGranted) GiveBack(std::move(file_));
+    GiveBackGrant();
     state_ = State::kCancelled;
   }
   Interrupt();
@@ -133,14 +179,14 @@ Wait::State Wait::state() const {
   return state_;
 }
 
+bool Wait::IsGranted() const {
+  std::lock_guard<std::mutex> guard(mutex_);
+  return state_ == State::kEntered || state_ == State::kGranted;
+}
+
 bool Wait::IsFinished() const {
   std::lock_guard<std::mutex> guard(mutex_);
   return finished_;
-}
-
-Error Wait::error() const {
-  std::lock_guard<std::mutex> guard(mutex_);
-  return error_;
 }
 
 Wait::View Wait::Look() {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "attempt.h"
 #include "lock.h"
 #include "take_over.h"
 #include "worker_threads.h"
@@ -14,13 +15,22 @@
 namespace holdfast {
 
 // One wait for a lock file. It ends with a grant, a failure, the lock file's disappearance or a cancellation, whichever
-// comes first. The waiting thread never hands on a lock that is granted after a cancellation: it closes the file.
+// comes first. The waiting thread enters the lock as well, and never hands on one that is granted after a cancellation: it
+// closes the file.
 class Wait : public Work {
  public:
-  enum class State : uint8_t { kWaiting, kGranted, kMoved, kFailed, kCancelled };
+  enum class State : uint8_t {
+    kWaiting,
+    kEntered,
+    kGranted,  // by the kernel, and not entered: that takes patience, or another machine has to answer
+    kMoved,
+    kFailed,
+    kCancelled,
+  };
 
-  // `on_done` is called once, from the waiting thread, unless the wait is cancelled before.
-  Wait(LockFile file, std::function<void()> on_done);
+  // `claim` names the holder to be. `on_done` is called once, from the waiting thread, unless the wait is cancelled before.
+  Wait(LockFile file, Record claim, std::function<void()> on_done);
+  ~Wait() override;
 
   void Run() override;
   void Publish() override;
@@ -34,8 +44,8 @@ class Wait : public Work {
   // Blocks the caller until the wait is over or the time has passed.
   State Await(std::chrono::milliseconds timeout);
   State state() const;
+  bool IsGranted() const;
   bool IsFinished() const;
-  Error error() const;
 
   // Looks whether the name still leads to the file and the holder shows signs of life. A wait that polls answers with what
   // it saw last, since its file system may take long to answer.
@@ -52,17 +62,23 @@ class Wait : public Work {
   bool ReadHolder(DecodedRecord* record) const;
 
   const LockFile& file() const { return file_; }
-  // After a grant.
-  LockFile TakeFile() { return std::move(file_); }
+  // What it came to, and the file with it: the lock with kEntered, `Attempt::busy` with kGranted.
+  Attempt TakeAttempt();
 
  private:
+  void Enter();
+  Attempt Conclude();
+  void GiveBackGrant();
   void PollUntilDone();
   void LookWhilePolling();
 
   LockFile file_;
+  Record claim_;
+  DecodedRecord previous_;
+  std::chrono::steady_clock::time_point entered_{};
   const std::unique_ptr<LockWait> kernel_wait_;
   std::function<void()> on_done_;
-  // What the waiting thread found, before Publish() lets it be seen.
+  // What the waiting thread found, before Publish() lets it be seen: kGranted, if the kernel has.
   State result_ = State::kWaiting;
   Error error_;
   std::chrono::steady_clock::time_point next_look_{};

@@ -207,13 +207,13 @@ function waitSync(
 ): FileLock | null {
   let id = keptId;
   let queue: LockQueue | undefined;
+  let lock: FileLock | null = null;
   try {
     publishContended(request, () => holder(request, id));
     if (request.timeout === 0) throw timeoutError(request, holder(request, id));
-    const shared = (request.flags & RequestFlag.shared) !== 0;
     queue =
       LockQueue.find(native.keyOf(id)) ?? LockQueue.find(LockQueue.remoteKey(lockPathOf(request)));
-    const taken = queue?.suspend(shared) ?? null;
+    const taken = queue?.suspend(request) ?? null;
     if (taken !== null) {
       cancel(id);
       id = taken;
@@ -221,12 +221,13 @@ function waitSync(
     }
     // After the queue's wait is out of the way: what is granted to that one can be had.
     refuseWaitForSelf(request, id);
-    if (taken === null && native.startWait(id) === Outcome.failed) {
+    if (taken === null && native.startWait(id, ...claimantOf(request)) === Outcome.failed) {
       throw toError(native.lastError());
     }
-    return awaitGrant(request, id, startedAt, deadline);
+    lock = awaitGrant(request, id, startedAt, deadline);
+    return lock;
   } finally {
-    cancel(id);
+    if (lock === null) cancel(id);
     queue?.resume();
   }
 }
@@ -250,7 +251,10 @@ function awaitGrant(
       if (seen === Outcome.stale) return null;
       if (seen === Outcome.overdue) {
         const taken = takeOverSync(request, id);
-        if (taken !== null) return taken;
+        if (taken !== null) {
+          cancel(id);
+          return taken;
+        }
       }
       nextLook = now + Math.min(lookInterval, native.lookIntervalOf(id));
     }

@@ -17,7 +17,7 @@ import { holderOf, type LockHolder } from './record.js';
 import { replaceFile, type ReplaceResult } from './replace.js';
 import type { ReplaceOptions } from './replace-options.js';
 import { SignsOfLife } from './signs-of-life.js';
-import { watchForLoss, type Watched } from './watch.js';
+import { atEachLook, watchForLoss, type Watched } from './watch.js';
 
 /** What is told of a lock that was dropped; it must not lead to the lock itself. */
 const dropped = new FinalizationRegistry<Pick<LockRequest, 'target' | 'destination' | 'lockPath'>>(
@@ -32,22 +32,23 @@ const dropped = new FinalizationRegistry<Pick<LockRequest, 'target' | 'destinati
 );
 
 /**
- * Locks that were granted since the event loop turned last. Most are released before it turns again, and to register each
- * would cost a quarter of all that is done for a lock outside of the kernel.
+ * Locks that were granted since the last slow look. Most are released before the next one, and to register each would cost a
+ * quarter of all that is done for a lock outside of the kernel.
  */
 const fresh = new Set<FileLock>();
-let registering = false;
+let stopRegistering: (() => void) | null = null;
 
 /** Warns if `lock` is ever dropped without release. */
 function warnIfDropped(lock: FileLock): void {
   fresh.add(lock);
-  if (registering) return;
-  registering = true;
-  setImmediate(() => {
-    registering = false;
-    for (const held of fresh) dropped.register(held, FileLock.placeOf(held), held);
-    fresh.clear();
-  }).unref();
+  stopRegistering ??= atEachLook(registerFresh);
+}
+
+function registerFresh(): void {
+  for (const held of fresh) dropped.register(held, FileLock.placeOf(held), held);
+  fresh.clear();
+  stopRegistering?.();
+  stopRegistering = null;
 }
 
 const notHeld = 0;

@@ -237,7 +237,7 @@ interface NativeBinding {
   descriptorOf(id: number): number;
   previousOf(id: number): NativeRecord | null;
 
-  startWait(id: number): Outcome;
+  startWait(id: number, ...claimant: ClaimantArguments): Outcome;
   awaitWait(id: number, milliseconds: number): boolean;
   /** `patience`: milliseconds for one who is about to take the lock over. */
   complete(id: number, patience: number, ...claimant: ClaimantArguments): Outcome;

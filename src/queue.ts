@@ -10,16 +10,28 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
-import { acquireArguments, claimantOf, lockPathOf } from './options.js';
+import { acquireArguments, claimantOf, lockPathOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 import type { WaitingCaller } from './waiting-caller.js';
 import { type WaitingPlace } from './waiting-caller.js';
 import { atEachLook, lookInterval } from './watch.js';
 
-/** The kernel wait, which belongs to the queue: a caller that leaves hands it to the next of the same mode. */
+/**
+ * The kernel wait, which belongs to the queue: a caller that leaves hands it to the next whose lock would be the same, since
+ * the lock is entered as soon as it is granted.
+ */
 interface KernelWait {
   id: number;
-  shared: boolean;
+  request: LockRequest;
+}
+
+function wantTheSame(one: LockRequest, other: LockRequest): boolean {
+  return (
+    ((one.flags ^ other.flags) & RequestFlag.shared) === 0 &&
+    one.ttl === other.ttl &&
+    one.sessionId === other.sessionId &&
+    one.sessionHash === other.sessionHash
+  );
 }
 
 export class LockQueue implements WaitingPlace {
@@ -90,14 +102,14 @@ export class LockQueue implements WaitingPlace {
 
   /**
    * Takes the kernel wait away for a blocking call of this thread, which could never be handed a lock that is granted to
-   * it. Returns its id if it has the wanted mode; otherwise it is ended. `resume` must follow.
+   * it. Returns its id if it is for what `request` wants; otherwise it is ended. `resume` must follow.
    */
-  suspend(shared: boolean): number | null {
+  suspend(request: LockRequest): number | null {
     this.#suspensions++;
     const wait = this.#wait;
     this.#wait = null;
     if (wait === null) return null;
-    if (wait.shared === shared) return wait.id;
+    if (wantTheSame(wait.request, request)) return wait.id;
     cancel(wait.id);
     return null;
   }
@@ -120,7 +132,7 @@ export class LockQueue implements WaitingPlace {
         continue;
       }
       if (this.#wait !== null) {
-        if (head?.shared === this.#wait.shared) return;
+        if (head !== null && wantTheSame(head.request, this.#wait.request)) return;
         this.#endWait();
       }
       if (head === null) {
@@ -165,11 +177,11 @@ export class LockQueue implements WaitingPlace {
   }
 
   #startWait(head: WaitingCaller, id: number): void {
-    if (native.startWait(id) === Outcome.failed) {
+    if (native.startWait(id, ...claimantOf(head.request)) === Outcome.failed) {
       this.#fail(head, toError(native.lastError()));
       return;
     }
-    this.#wait = { id, shared: head.shared };
+    this.#wait = { id, request: head.request };
     this.#scheduleLook();
     if (this.#remote && head.wantsReport) head.reportWait(this.holder());
     whenDelivered(id, (outcome) => {
@@ -179,18 +191,17 @@ export class LockQueue implements WaitingPlace {
     });
   }
 
-  /** The kernel granted, or the wait failed: by now the head may be another caller than the one it was started for. */
+  /** The lock was entered, or the wait failed: by now the head may be another caller than the one it was started for. */
   #finishWait(id: number, outcome: Outcome): void {
     const head = this.#callers.first;
-    if (head === null) {
-      cancel(id);
-    } else if (outcome !== Outcome.granted) {
+    if (outcome === Outcome.guarded && head !== null) {
+      this.#suspendFor(head, native.startComplete(id, ...claimantOf(head.request)));
+    } else if (head !== null) {
       this.#settle(head, outcome);
+    } else if (outcome === Outcome.granted) {
+      giveBackUntold();
     } else {
-      const claimant = claimantOf(head.request);
-      const completed = this.#remote ? Outcome.guarded : native.complete(id, 0, ...claimant);
-      if (completed !== Outcome.guarded) this.#settle(head, completed);
-      else this.#suspendFor(head, native.startComplete(id, ...claimant));
+      cancel(id);
     }
   }
 
@@ -202,8 +213,7 @@ export class LockQueue implements WaitingPlace {
       if (!head.settled) {
         this.#settle(head, outcome);
       } else if (outcome === Outcome.granted) {
-        // Nobody was told of it, so what it found is the next holder's to find.
-        native.startGiveBack(result[ResultIndex.id] ?? 0);
+        giveBackUntold();
       } else if (outcome === Outcome.busy) {
         cancel(result[ResultIndex.id] ?? 0);
       }
@@ -263,6 +273,11 @@ export class LockQueue implements WaitingPlace {
     native.setQueued(this.#key, false);
     LockQueue.#queues.delete(this.#key);
   }
+}
+
+/** Nobody was told of the grant that was just delivered, so that what it found is the next holder's to find. */
+function giveBackUntold(): void {
+  native.startGiveBack(result[ResultIndex.id] ?? 0);
 }
 
 /** An attempt for the head: nobody is before it, and the file is kept for the wait. */

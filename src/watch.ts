@@ -21,9 +21,9 @@ export function watchForLoss(lock: Watched): void {
 export function atEachLook(check: () => void): () => void {
   checks.add(check);
   start();
+  // The timer ends itself at its next look: it may be needed again before, and a caller was granted a lock just now.
   return () => {
     checks.delete(check);
-    stopIfIdle();
   };
 }
 

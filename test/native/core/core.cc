@@ -74,7 +74,7 @@ Locker::Id Locker::StartWait(const std::string& target) {
     return 0;
   }
   CHECK_EQUAL(outcome, Outcome::kBusy);
-  CHECK(environment.StartWait(id) != Outcome::kFailed);
+  CHECK(environment.StartWait(id, {}) != Outcome::kFailed);
   return id;
 }
 
@@ -90,7 +90,7 @@ Locker::Id Locker::Take(const std::string& target, uint64_t ttl) {
                         Shown(environment.last_error().number));
       return 0;
     }
-    if (environment.StartWait(id) == Outcome::kFailed) return 0;
+    if (environment.StartWait(id, options.claimant) == Outcome::kFailed) return 0;
     if (const Id granted = AwaitGrant(id, options)) return granted;
   }
 }
@@ -100,9 +100,7 @@ Locker::Id Locker::AwaitGrant(Id wait, const AcquireOptions& options) {
   const Patience patience = Patience::UntilGivenUp(&given_up);
   for (;;) {
     if (environment.AwaitWait(wait, kLookInterval)) {
-      Outcome outcome = Outcome::kFailed;
-      if (!environment.Deliver(wait, &outcome) || outcome != Outcome::kGranted) return 0;
-      outcome = environment.Complete(wait, options.claimant, patience);
+      const Outcome outcome = environment.Complete(wait, options.claimant, patience);
       return outcome == Outcome::kGranted ? environment.result_id() : 0;
     }
     const Outcome look = environment.LookAtWait(wait);

@@ -275,18 +275,18 @@ TEST_CASE("wait: there is none where the kernel does not wake, or another machin
   CHECK(!can_wait(FileSystemClass::kLocal));
 }
 
-TEST_CASE("waiter: a grant is handed on with the file") {
+TEST_CASE("waiter: a grant is entered, and handed on with the file") {
   FakeKernel kernel;
   WorkerThreads threads;
   Waiter waiter(&threads);
   std::atomic<int> told{0};
-  auto wait = std::make_shared<Wait>(OpenTestLockFile(), [&] { told++; });
+  auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [&] { told++; });
   CHECK(waiter.Start(wait).ok());
   kernel.AwaitRequest();
   CHECK_EQUAL(wait->Await(std::chrono::milliseconds(20)), Wait::State::kWaiting);
   kernel.Complete(ERROR_SUCCESS);
-  CHECK_EQUAL(wait->Await(std::chrono::seconds(20)), Wait::State::kGranted);
-  CHECK(wait->TakeFile().file.valid());
+  CHECK_EQUAL(wait->Await(std::chrono::seconds(20)), Wait::State::kEntered);
+  CHECK(wait->TakeAttempt().held.file.file.valid());
   threads.Stop();
   CHECK_EQUAL(told.load(), 1);
   CHECK_EQUAL(kernel.unlocks.load(), 0);
@@ -298,7 +298,7 @@ TEST_CASE("waiter: a cancelled wait settles before the kernel answers, and close
   WorkerThreads threads;
   Waiter waiter(&threads);
   std::atomic<int> told{0};
-  auto wait = std::make_shared<Wait>(OpenTestLockFile(), [&] { told++; });
+  auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [&] { told++; });
   CHECK(waiter.Start(wait).ok());
   kernel.AwaitRequest();
   wait->Cancel();
@@ -322,7 +322,7 @@ TEST_CASE("waiter: a grant that comes after the cancellation is given back") {
   WorkerThreads threads;
   Waiter waiter(&threads);
   std::atomic<int> told{0};
-  auto wait = std::make_shared<Wait>(OpenTestLockFile(), [&] { told++; });
+  auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [&] { told++; });
   CHECK(waiter.Start(wait).ok());
   kernel.AwaitRequest();
   wait->Cancel();
@@ -339,7 +339,7 @@ TEST_CASE("waiter: a failure is told with its error, also when somebody else can
     WorkerThreads threads;
     Waiter waiter(&threads);
     std::atomic<int> told{0};
-    auto wait = std::make_shared<Wait>(OpenTestLockFile(), [&] { told++; });
+    auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [&] { told++; });
     CHECK(waiter.Start(wait).ok());
     kernel.AwaitRequest();
     kernel.Complete(code);
