@@ -2,9 +2,13 @@
 import { candidates, lockersOf } from '../candidates/index.mjs';
 import { inTurn, quantile, toTable } from '../measure.mjs';
 import { inC, inNode, runTogether } from '../processes.mjs';
-import { plainC } from './a-uncontended.mjs';
+import { plainC, sameCalls } from './a-uncontended.mjs';
 
 export const title = 'Hand-off between processes';
+
+/** What a wait costs that does not block the thread which asked: another thread waits, and wakes it. */
+const throughThread = `${sameCalls}, through a thread`;
+const waysInC = { [plainC]: 'plain', [sameCalls]: 'same', [throughThread]: 'thread' };
 
 /** Milliseconds; long enough for the other's processor to have gone idle, and for one who polls to have begun to wait. */
 const hold = 20;
@@ -22,15 +26,19 @@ export async function measure({ rounds, places, has, directoryIn, quick }) {
       forms.set(`${candidate} (${form})`, { candidate, form });
     }
   }
-  const measured = await inTurn([plainC, ...forms.keys()], rounds, async (name) => {
-    const form = forms.get(name);
-    const command =
-      form === undefined
-        ? inC('hand_off', 'plain', directory, turns, hold, spread, pause)
-        : inNode('hand-off', { ...form, directory, turns, hold, spread, pause });
-    const [one, other] = await runTogether([command, command]);
-    return handOffs(one.turns, other.turns);
-  });
+  const measured = await inTurn(
+    [...Object.keys(waysInC), ...forms.keys()],
+    rounds,
+    async (name) => {
+      const form = forms.get(name);
+      const command =
+        form === undefined
+          ? inC('hand_off', waysInC[name], directory, turns, hold, spread, pause)
+          : inNode('hand-off', { ...form, directory, turns, hold, spread, pause });
+      const [one, other] = await runTogether([command, command]);
+      return handOffs(one.turns, other.turns);
+    },
+  );
   // Of all rounds together: one alone has too few for a percentile.
   const together = new Map(
     [...measured.samples].map(([name, samples]) => [name, samples.flat().sort((a, b) => a - b)]),
