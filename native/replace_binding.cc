@@ -156,34 +156,44 @@ struct Steps {
   }
 };
 
-// (id, flags, bytes or undefined)
-Steps StepsOf(const CallbackInfo& info) {
+// (..., flags, bytes or undefined) from argument number `at` on
+Steps StepsAt(const CallbackInfo& info, size_t at) {
   Steps steps;
-  steps.replacement = AddonData::Of(info).FindReplacement(
-      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
-  steps.flags = info[1].As<Napi::Number>().Uint32Value();
-  if (info[2].IsTypedArray()) {
-    const auto bytes = info[2].As<Napi::Uint8Array>();
+  steps.flags = info[at].As<Napi::Number>().Uint32Value();
+  if (info[at + 1].IsTypedArray()) {
+    const auto bytes = info[at + 1].As<Napi::Uint8Array>();
     steps.data = reinterpret_cast<const char*>(bytes.Data());
     steps.size = bytes.ByteLength();
   }
   return steps;
 }
 
-// (path, flags, mode or undefined, options or undefined)
-Value OpenReplacement(const CallbackInfo& info) {
-  AddonData& data = AddonData::Of(info);
+// (id, flags, bytes or undefined)
+Steps StepsOf(const CallbackInfo& info) {
+  Steps steps = StepsAt(info, 1);
+  steps.replacement = AddonData::Of(info).FindReplacement(
+      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  return steps;
+}
+
+// (path, flags, mode or undefined, options or undefined, ...)
+std::shared_ptr<Replacement> ReplacementOf(const CallbackInfo& info) {
   ReplaceRequest request;
   request.path = info[0].As<Napi::String>().Utf8Value();
   ApplyFlags(info[1].As<Napi::Number>().Uint32Value(), &request);
   if (info[2].IsNumber()) request.mode = info[2].As<Napi::Number>().Uint32Value();
   if (info[3].IsObject()) {
-    ApplyOptions(info[3].As<Napi::Object>(), data.environment(), &request);
+    ApplyOptions(info[3].As<Napi::Object>(), AddonData::Of(info).environment(), &request);
   }
-  return Napi::Number::New(
-      info.Env(),
-      static_cast<double>(data.AddReplacement(std::make_shared<Replacement>(std::move(request)))));
+  return std::make_shared<Replacement>(std::move(request));
 }
+
+Napi::Number Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
+  const uint64_t id = AddonData::Of(info).AddReplacement(std::move(replacement));
+  return Napi::Number::New(info.Env(), static_cast<double>(id));
+}
+
+Value OpenReplacement(const CallbackInfo& info) { return Keep(info, ReplacementOf(info)); }
 
 Value ReplaceSteps(const CallbackInfo& info) {
   return PoolWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
@@ -193,6 +203,17 @@ Value ReplaceStepsSync(const CallbackInfo& info) {
   Steps steps = StepsOf(info);
   steps.Run();
   return steps.ToValue(info.Env());
+}
+
+// As OpenReplacement(), with the steps behind: all that most replaces need, in one call. What may be tried again is kept, under
+// the failure's `id`.
+Value ReplaceSync(const CallbackInfo& info) {
+  Steps steps = StepsAt(info, 4);
+  steps.replacement = ReplacementOf(info);
+  steps.Run();
+  Napi::Object value = steps.ToValue(info.Env());
+  if (steps.error.transient()) value.Set("id", Keep(info, std::move(steps.replacement)));
+  return value;
 }
 
 Value CancelReplacement(const CallbackInfo& info) {
@@ -286,6 +307,7 @@ void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
   Export<OpenReplacement>(exports, "openReplacement", data);
   Export<ReplaceSteps>(exports, "replaceSteps", data);
   Export<ReplaceStepsSync>(exports, "replaceStepsSync", data);
+  Export<ReplaceSync>(exports, "replaceSync", data);
   Export<CancelReplacement>(exports, "cancelReplacement", data);
   Export<CloseReplacement>(exports, "closeReplacement", data);
   Export<ReadFile>(exports, "readFile", data);

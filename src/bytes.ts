@@ -8,6 +8,7 @@ export type DataStream = AsyncIterable<Data> | Iterable<Data>;
 /** The bytes of `data`; a view on the same memory where there is one. Strings become UTF-8. */
 export function toBytes(data: unknown, name = 'data'): Uint8Array {
   if (typeof data === 'string') return Buffer.from(data);
+  if (data instanceof Uint8Array) return unshared(data);
   if (ArrayBuffer.isView(data)) {
     return unshared(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }

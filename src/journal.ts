@@ -65,10 +65,10 @@ export async function openJournal(file: string | URL, options?: JournalOptions):
   const mode =
     given.mode === undefined ? ownerReadWrite : toMode('mode', given.mode, ownerReadWrite);
   let flags = 0;
-  if (oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links') {
+  if (oneOf('parents', given.parents, ['trust', 'refuse-links']) === 'refuse-links') {
     flags |= LogFlag.refuseParentLinks;
   }
-  if (oneOf(given, 'owners', ['trusted', 'any']) === 'any') flags |= LogFlag.anyOwner;
+  if (oneOf('owners', given.owners, ['trusted', 'any']) === 'any') flags |= LogFlag.anyOwner;
   const opened = await native.openLog(path, mode, flags);
   if (!opened.ok) throw toError(opened.error);
   return new Journal(path, opened, events);

@@ -136,6 +136,8 @@ export interface NativeReplaceFailure {
   transient: boolean;
   targetState: number;
   error: NativeError;
+  /** What `replaceSync` keeps to be tried again, and to be closed. */
+  id?: number;
 }
 
 /** The bits of a replace's result above its method; the same as in native/replace_binding.cc. */
@@ -154,6 +156,13 @@ export type NativeReplaceResult = [
   identity: string,
   /** What kept the file from being renamed into place, if that was tried. */
   fallback?: NativeError,
+];
+
+export type ReplaceArguments = [
+  path: string,
+  flags: number,
+  mode: number | undefined,
+  options: NativeReplaceOptions | undefined,
 ];
 
 export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
@@ -263,14 +272,12 @@ interface NativeBinding {
   setQueued(key: string, queued: boolean): void;
   setReferenced(referenced: boolean): void;
 
-  openReplacement(
-    path: string,
-    flags: number,
-    mode: number | undefined,
-    options: NativeReplaceOptions | undefined,
-  ): number;
+  openReplacement(...request: ReplaceArguments): number;
   replaceSteps(id: number, steps: number, bytes?: Uint8Array): Promise<NativeReplaceOutcome>;
   replaceStepsSync(id: number, steps: number, bytes?: Uint8Array): NativeReplaceOutcome;
+  replaceSync(
+    ...request: [...ReplaceArguments, steps: number, bytes: Uint8Array]
+  ): NativeReplaceOutcome;
   cancelReplacement(id: number): void;
   closeReplacement(id: number): void;
   readFile(options: NativeReadOptions): Promise<NativeReading>;

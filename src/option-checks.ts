@@ -16,8 +16,8 @@ export function checkNames(
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`options must be an object, got ${show(options)}`);
   }
-  for (const [name, value] of Object.entries(options)) {
-    if (allowed.has(name) || value === undefined) continue;
+  for (const name of Object.keys(options)) {
+    if (allowed.has(name) || (options as Record<string, unknown>)[name] === undefined) continue;
     throw new TypeError(
       elsewhere.has(name)
         ? `option '${name}' does not apply to ${form}`
@@ -28,14 +28,11 @@ export function checkNames(
 }
 
 export function oneOf<Choice extends string>(
-  options: Record<string, unknown>,
   name: string,
+  value: unknown,
   choices: readonly Choice[],
 ): Choice | undefined {
-  const value = options[name];
-  if (value === undefined) return undefined;
-  const choice = choices.find((candidate) => candidate === value);
-  if (choice !== undefined) return choice;
+  if (value === undefined || choices.includes(value as Choice)) return value as Choice | undefined;
   const list = choices.map((candidate) => `'${candidate}'`).join(' or ');
   throw new TypeError(`option '${name}' must be ${list}, got ${show(value)}`);
 }

@@ -246,15 +246,15 @@ export function lockPathOf(request: Pick<LockRequest, 'lockPath' | 'destination'
 function applyOptions(request: LockRequest, options: Record<string, unknown>): void {
   const { shared, session, lockPath, lockFileMode, timeout, signal, onWait } = options;
   if (flag('shared', shared) === true) request.flags |= RequestFlag.shared;
-  request.follow = oneOf(options, 'links', ['refuse', 'follow']) === 'follow';
-  if (oneOf(options, 'parents', ['trust', 'refuse-links']) === 'refuse-links') {
+  request.follow = oneOf('links', options.links, ['refuse', 'follow']) === 'follow';
+  if (oneOf('parents', options.parents, ['trust', 'refuse-links']) === 'refuse-links') {
     request.flags |= RequestFlag.refuseParentLinks;
   }
-  if (oneOf(options, 'owners', ['trusted', 'any']) === 'any') {
+  if (oneOf('owners', options.owners, ['trusted', 'any']) === 'any') {
     request.flags |= RequestFlag.anyOwner;
   }
   request.failOpen = flag('failOpen', options.failOpen) ?? false;
-  request.nested = oneOf(options, 'nested', ['error', 'wait']) ?? 'error';
+  request.nested = oneOf('nested', options.nested, ['error', 'wait']) ?? 'error';
   if (lockPath !== undefined) request.lockPath = toPath("option 'lockPath'", lockPath);
   if (lockFileMode !== undefined) {
     request.fileMode = toMode('lockFileMode', lockFileMode, ownerReadWrite);

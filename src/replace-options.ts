@@ -115,6 +115,8 @@ export interface ReplaceRequest {
 }
 
 const linkPolicies = ['refuse', 'replace', 'follow'] as const;
+const parentPolicies = ['trust', 'refuse-links'] as const;
+const hardLinkPolicies = ['refuse', 'split'] as const;
 export const durabilities = ['none', 'ordered', 'full'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
 /** Whether a copy is what the caller asked for. */
@@ -139,15 +141,17 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
   const allowed = form.endsWith('Sync') ? syncOptionNames : replaceOptionNames;
   const given = checkNames(form, options, allowed, replaceOptionNames) ?? {};
   const keep = toKeep(given.keep);
-  const links = oneOf(given, 'links', linkPolicies) ?? 'refuse';
-  const chosen = (name: string, choice: string, choices: readonly string[], bit: number): number =>
-    oneOf(given, name, choices) === choice ? bit : 0;
-  const set = (condition: boolean | undefined, bit: number): number =>
-    condition === true ? bit : 0;
+  const links = oneOf('links', given.links, linkPolicies) ?? 'refuse';
   const flags =
     set(links === 'replace', ReplaceFlag.replaceLink) |
-    chosen('parents', 'refuse-links', ['trust', 'refuse-links'], ReplaceFlag.refuseParentLinks) |
-    chosen('hardLinks', 'split', ['refuse', 'split'], ReplaceFlag.splitHardLinks) |
+    set(
+      oneOf('parents', given.parents, parentPolicies) === 'refuse-links',
+      ReplaceFlag.refuseParentLinks,
+    ) |
+    set(
+      oneOf('hardLinks', given.hardLinks, hardLinkPolicies) === 'split',
+      ReplaceFlag.splitHardLinks,
+    ) |
     set(flag('createOnly', given.createOnly), ReplaceFlag.createOnly) |
     // Keeping anything else and not the mode would make a secret readable; an empty list is what says so.
     set(given.mode === undefined && (keep === undefined || keep.size > 0), ReplaceFlag.keepMode) |
@@ -155,9 +159,9 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
     set(keep?.has('xattr'), ReplaceFlag.keepXattr) |
     set(keep?.has('acl'), ReplaceFlag.keepAcl) |
     set(flag('recursive', given.recursive), ReplaceFlag.recursive) |
-    (durabilities.indexOf(oneOf(given, 'durability', durabilities) ?? 'ordered') <<
+    (durabilities.indexOf(oneOf('durability', given.durability, durabilities) ?? 'ordered') <<
       durabilityShift) |
-    (copyFallbacks.indexOf(oneOf(given, 'copyFallback', copyFallbacks) ?? 'auto') <<
+    (copyFallbacks.indexOf(oneOf('copyFallback', given.copyFallback, copyFallbacks) ?? 'auto') <<
       copyFallbackShift);
   return {
     path: target,
@@ -171,6 +175,8 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
 }
+
+const set = (condition: boolean | undefined, bit: number): number => (condition === true ? bit : 0);
 
 function toNativeOptions(given: Record<string, unknown>): NativeReplaceOptions | undefined {
   const { dirMode, requireDirMode, tightenDir, within, journalDir } = given;
@@ -200,13 +206,14 @@ export function toReadRequest(form: string, path: unknown, options: unknown): Re
   }
   const native: NativeReadOptions = {
     path: toPath('path', path),
-    refuseParentLinks: oneOf(given, 'parents', ['trust', 'refuse-links']) === 'refuse-links',
+    refuseParentLinks:
+      oneOf('parents', given.parents, ['trust', 'refuse-links']) === 'refuse-links',
     maxBytes,
   };
   if (given.journalDir !== undefined) {
     native.journalDir = toPath("option 'journalDir'", given.journalDir);
   }
-  return { native, follow: oneOf(given, 'links', ['refuse', 'follow']) === 'follow' };
+  return { native, follow: oneOf('links', given.links, ['refuse', 'follow']) === 'follow' };
 }
 
 function toKeep(keep: unknown): Set<string> | undefined {

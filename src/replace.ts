@@ -16,6 +16,7 @@ import {
   type NativeError,
   type NativeReplaceOutcome,
   type NativeReplaceResult,
+  type ReplaceArguments,
 } from './native.js';
 import { Retries } from './retries.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
@@ -159,7 +160,7 @@ async function commit(
   data: Uint8Array | ChunkSource,
 ): Promise<ReplaceResult> {
   const { signal } = request;
-  const id = openReplacement(request);
+  const id = native.openReplacement(...replaceArguments(request));
   const onAbort = (): void => {
     native.cancelReplacement(id);
   };
@@ -207,21 +208,23 @@ async function commitSteps(
 }
 
 /** With a lock that is held; at the commit the addon makes sure once more. */
-function openReplacement(request: ReplaceRequest): number {
+function replaceArguments(request: ReplaceRequest): ReplaceArguments {
   const { path, flags, mode, lock, native: options } = request;
   // Who went on without a lock has none to lose.
-  if (lock === undefined || lock.failedOpen) {
-    return native.openReplacement(path, flags, mode, options);
-  }
+  if (lock === undefined || lock.failedOpen) return [path, flags, mode, options];
   lock.verify();
-  return native.openReplacement(path, flags, mode, { ...options, lock: idOf(lock) });
+  return [path, flags, mode, { ...options, lock: idOf(lock) }];
 }
 
 function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
-  const id = openReplacement(request);
+  const retries = new Retries(request.retry ?? syncRetry);
+  const steps = everyStep | retries.flags;
+  let outcome = native.replaceSync(...replaceArguments(request), steps, bytes);
+  if (!isReplaceFailure(outcome) || outcome.id === undefined) {
+    return toResult(request, outcome, retries);
+  }
+  const { id } = outcome;
   try {
-    const retries = new Retries(request.retry ?? syncRetry);
-    let outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
     while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
       retries.waitSync();
       verifyBeforeWrite(request.lock);

@@ -49,7 +49,7 @@ export function toSessionLockPlace(path: unknown, options: unknown): SessionLock
   const given = checkNames('SessionLock', options, placeNames) ?? {};
   return {
     path: toPath('path', path),
-    parents: oneOf(given, 'parents', ['trust', 'refuse-links']) ?? 'trust',
+    parents: oneOf('parents', given.parents, ['trust', 'refuse-links']) ?? 'trust',
     timeout: given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout),
   };
 }

@@ -93,8 +93,8 @@ export function toSettings(directory: unknown, options: unknown): JobStoreSettin
   const path = toPath('directory', directory);
   const mode =
     given.mode === undefined ? ownerReadWrite : toMode('mode', given.mode, ownerReadWrite);
-  const durability = oneOf(given, 'durability', durabilities) ?? 'ordered';
-  const parents = oneOf(given, 'parents', ['trust', 'refuse-links']) ?? 'trust';
+  const durability = oneOf('durability', given.durability, durabilities) ?? 'ordered';
+  const parents = oneOf('parents', given.parents, ['trust', 'refuse-links']) ?? 'trust';
   const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
   const { session, onWait, owners } = given as Pick<LockOptions, 'session' | 'onWait' | 'owners'>;
   const lock: LockOptions = { session, onWait, owners, parents, lockFileMode: mode, timeout };
