@@ -344,7 +344,7 @@ TEST_CASE("waiter: a failure is told with its error, also when somebody else can
     kernel.AwaitRequest();
     kernel.Complete(code);
     CHECK_EQUAL(wait->Await(std::chrono::seconds(20)), Wait::State::kFailed);
-    CHECK_EQUAL(wait->error().system_code, code);
+    CHECK_EQUAL(wait->TakeAttempt().error.system_code, code);
     threads.Stop();
     CHECK_EQUAL(told.load(), 1);
     CHECK(!wait->file().file.valid());
@@ -355,7 +355,7 @@ TEST_CASE("waiter: the end of the environment cancels what is pending and joins 
   FakeKernel kernel;
   auto threads = std::make_unique<WorkerThreads>();
   Waiter waiter(threads.get());
-  auto wait = std::make_shared<Wait>(OpenTestLockFile(), [] {});
+  auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [] {});
   CHECK(waiter.Start(wait).ok());
   kernel.AwaitRequest();
   threads.reset();
@@ -371,7 +371,7 @@ TEST_CASE(
   kernel.on_cancel = [] { return Fail(ERROR_INVALID_FUNCTION); };
   auto threads = std::make_unique<WorkerThreads>();
   Waiter waiter(threads.get());
-  auto wait = std::make_shared<Wait>(OpenTestLockFile(), [] {});
+  auto wait = std::make_shared<Wait>(OpenTestLockFile(), Record{}, [] {});
   CHECK(waiter.Start(wait).ok());
   kernel.AwaitRequest();
   wait->Cancel();
