@@ -1,11 +1,9 @@
 /** A store of jobs: each change of a job is one commit under a lock, and reading needs none. */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from './errors.js';
 import {
   isAboutFile,
   listFiles,
-  looksAgain,
   openStore,
   readState,
   readStateUnlocked,
@@ -170,7 +168,6 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     const place = this.#placeOf(id);
     const toFirst = toFirstLine(options);
     let missing: string | null = null;
-    let delays = looksAgain.values();
     for (;;) {
       const state = await readStateUnlocked(this.#settings, place);
       if (state === null) return null;
@@ -178,15 +175,9 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
       if (toFirst === null) return job;
       const logs = await readLines(this.#settings, place, state.log, toFirst(state.log.lines));
       if (logs !== null) return { ...job, logs };
-      // No wonder that it is gone if the job was removed meanwhile: then a later look finds none, or another log.
-      if (state.log.file !== missing) {
-        missing = state.log.file;
-        delays = looksAgain.values();
-        continue;
-      }
-      const { value: delay, done } = delays.next();
-      if (done === true) throw await missingLog(this.#settings, place, state.log);
-      await sleep(delay);
+      // No wonder that it is gone if the job was removed meanwhile: then the next look finds none, or another log.
+      if (state.log.file === missing) throw await missingLog(this.#settings, place, state.log);
+      missing = state.log.file;
     }
   }
 

@@ -4,7 +4,7 @@ import type { StoredJob, JobFields } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { jobFiles, withStore } from './helpers/job-store.js';
-import { atScale } from './helpers/scale.js';
+import { atScale, limitAtScale } from './helpers/scale.js';
 
 /** Waits until jobs that were changed before are older than no time at all. */
 async function untilLater(): Promise<void> {
@@ -54,28 +54,33 @@ test('lets a job be that changes just then', () =>
     expect(await store.read('a')).toMatchObject({ status: 'processing', logs: ['retry'] });
   }));
 
-test('and other removals are nothing that readers stumble over', () =>
-  withStore(async (store, directory) => {
-    let stop = false;
-    const readers = [1, 2, 3].map(async () => {
-      let reads = 0;
-      for (; !stop; reads++) {
-        const job = await store.read('a');
-        // All that there is, is of one life.
-        const [life] = (job?.logs[0] ?? '').split(' ');
-        const lines = (job?.logs ?? []).map((_line, at) => `${life} ${at}`);
-        if (job !== null) expect(job).toMatchObject({ life, revision: lines.length, logs: lines });
+test(
+  'and other removals are nothing that readers stumble over',
+  { timeout: limitAtScale(30_000) },
+  () =>
+    withStore(async (store, directory) => {
+      let stop = false;
+      const readers = [1, 2, 3].map(async () => {
+        let reads = 0;
+        for (; !stop; reads++) {
+          const job = await store.read('a');
+          // All that there is, is of one life.
+          const [life] = (job?.logs[0] ?? '').split(' ');
+          const lines = (job?.logs ?? []).map((_line, at) => `${life} ${at}`);
+          if (job !== null)
+            expect(job).toMatchObject({ life, revision: lines.length, logs: lines });
+        }
+        return reads;
+      });
+      for (let life = 0; life < atScale(2000, 12); life++) {
+        await store.update('a', { life: `${life}` }, { log: `${life} 0` });
+        await store.appendLog('a', `${life} 1`);
+        await untilLater();
+        expect(await store.prune({ olderThan: 0 })).toEqual(['a']);
       }
-      return reads;
-    });
-    for (let life = 0; life < atScale(2000, 12); life++) {
-      await store.update('a', { life: `${life}` }, { log: `${life} 0` });
-      await store.appendLog('a', `${life} 1`);
-      await untilLater();
-      expect(await store.prune({ olderThan: 0 })).toEqual(['a']);
-    }
-    stop = true;
-    const reads = await Promise.all(readers);
-    expect(Math.min(...reads)).toBeGreaterThan(0);
-    expect(jobFiles(directory)).toEqual([]);
-  }));
+      stop = true;
+      const reads = await Promise.all(readers);
+      expect(Math.min(...reads)).toBeGreaterThan(0);
+      expect(jobFiles(directory)).toEqual([]);
+    }),
+);

@@ -1,5 +1,5 @@
 /** The files of a job store, but for the logs. */
-import { readdir, unlink } from 'node:fs/promises';
+import { readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../errors.js';
@@ -59,11 +59,10 @@ export async function readState(
 }
 
 /**
- * Milliseconds after which a look that found a job neither whole nor gone is repeated. On Windows a file that is replaced
- * while somebody has it open may lose its name for a moment, which is not to be taken for the job's end; and one that is
- * removed may keep its name until the last who has it open has closed it.
+ * Milliseconds after which a state that is not there is looked for again. On Windows a file that is replaced while somebody
+ * has it open may lose its name for a moment, which is not to be taken for the job's end.
  */
-export const looksAgain = process.platform === 'win32' ? [1, 2, 4, 8, 16] : [];
+const looksAgain = process.platform === 'win32' ? [1, 2, 4, 8, 16] : [];
 
 /** {@link readState} without the lock. */
 export async function readStateUnlocked(
@@ -84,12 +83,22 @@ export async function listFiles({ directory }: JobStoreSettings): Promise<string
   return (await unlessAbsent(readdir(directory))) ?? [];
 }
 
-/** Removes a name, if it is there. */
+/** Removes a name, if it is there. On Windows it may stay until the last who has the file open has closed it. */
 export async function removeFile(path: string): Promise<void> {
+  await retried(() => unlink(path));
+}
+
+/** Removes a file under a name that nobody reads, which it is given first, so that its own is free at once everywhere. */
+export async function removeAtOnce(path: string, aside: string): Promise<void> {
+  await retried(() => rename(path, aside));
+  await removeFile(aside);
+}
+
+async function retried(change: () => Promise<void>): Promise<void> {
   const retries = new Retries(removeRetry);
   for (;;) {
     try {
-      await unlink(path);
+      await change();
       return;
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;

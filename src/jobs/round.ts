@@ -4,7 +4,7 @@ import type { FileLock } from '../file-lock.js';
 import type { LockOptions } from '../options.js';
 import { replaceFile, type ReplaceFailure } from '../replace.js';
 import type { RoundWork } from '../rounds.js';
-import { readState, removeFile } from './files.js';
+import { readState, removeAtOnce, removeFile } from './files.js';
 import { stateText } from './format.js';
 import { bytesOf, writeTail } from './log.js';
 import { logNameOf, type JobPlace } from './names.js';
@@ -54,7 +54,8 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
     const newLog = after.job === null ? null : await this.#commitJob(after.job, after.lines, held);
     if (after.job === null) {
       held.verify();
-      await removeFile(this.#place.statePath);
+      // As a log that no state names, which prune() removes if we do not come to it.
+      await removeAtOnce(this.#place.statePath, this.#pathOf(this.#newLogName(held)));
     }
     if (oldLog !== null && oldLog !== newLog) await this.#removeLog(oldLog);
   }
@@ -79,7 +80,7 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
   }
 
   async #beginLog(job: JobState, bytes: Buffer, held: FileLock): Promise<string> {
-    const file = logNameOf(this.#place.name, held.token ?? 0);
+    const file = this.#newLogName(held);
     const options = { ...this.#settings.replace, createOnly: true, lock: held };
     await replaceFile(this.#pathOf(file), bytes, options);
     try {
@@ -101,6 +102,11 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
   /** A log that no state names is in nobody's way: where it cannot be removed now, prune() tries again. */
   async #removeLog(file: string): Promise<void> {
     await removeFile(this.#pathOf(file)).catch(() => undefined);
+  }
+
+  /** No two are alike, since no two grants are. */
+  #newLogName(held: FileLock): string {
+    return logNameOf(this.#place.name, held.token ?? 0);
   }
 
   #pathOf(file: string): string {
