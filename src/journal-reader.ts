@@ -1,6 +1,6 @@
 /** Reads what is in a journal, of which nothing is believed but that it is lines. */
-import { constants, type Stats } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { constants, promises, type Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { HoldfastError, type HoldfastErrorCode } from './errors.js';
 import type { JournalLine } from './journal-line.js';
@@ -25,12 +25,12 @@ export async function* readJournal(path: string): AsyncGenerator<JournalLine | n
 async function openRegularFile(path: string): Promise<FileHandle> {
   // Not everywhere: Windows has neither flag.
   const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
-  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(
-    (error: unknown) => {
+  const file = await promises
+    .open(path, constants.O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    .catch((error: unknown) => {
       const { code } = error as NodeJS.ErrnoException;
       throw code === 'ELOOP' ? refusal('ELOOP', 'refused to follow a link', path) : error;
-    },
-  );
+    });
   const status: Stats = await file.stat();
   if (status.isFile()) return file;
   await file.close();

@@ -1,6 +1,5 @@
 /** Where symbolic links lead. They are followed by name, before anything is opened: what is opened is never a link. */
-import { readlinkSync, realpath, realpathSync } from 'node:fs';
-import { readlink } from 'node:fs/promises';
+import { promises, readlinkSync, realpath, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError } from './errors.js';
@@ -22,7 +21,7 @@ const mostLinks = 40;
 export async function followLinks(path: string, refuseParentLinks: boolean): Promise<string> {
   let current = path;
   for (let links = 0; links < mostLinks; links++) {
-    const target = await readlink(current).catch(endOfLinks);
+    const target = await promises.readlink(current).catch(endOfLinks);
     if (target === null) return current;
     if (refuseParentLinks) checkParents(current, await realPath(dirname(current)));
     current = step(path, current, target);

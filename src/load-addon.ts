@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join, relative, sep } from 'node:path';
-import nodeGypBuild from 'node-gyp-build';
 
 import { HoldfastError } from './errors.js';
 import { hostLibc } from './host-libc.js';
@@ -18,13 +17,15 @@ export const packageDirectory = join(__dirname, '..');
 export function loadAddon(root: string = packageDirectory): unknown {
   const file = addonFile(root);
   try {
-    // Node's own function, which no bundler has replaced.
-    return createRequire(join(root, 'package.json'))(file);
+    return requireFrom(root)(file);
   } catch (cause) {
     const because = String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0] ?? '';
     throw failure(`${relative(root, file)} cannot be loaded: ${because}. ${rebuild}`, cause);
   }
 }
+
+/** Node's own function, which no bundler has replaced. */
+const requireFrom = (root: string): NodeJS.Require => createRequire(join(root, 'package.json'));
 
 const rebuild =
   `'npx holdfast rebuild' compiles it for this machine, ` +
@@ -49,11 +50,32 @@ function isThisPackage(root: string): boolean {
 /** The file that `loadAddon` loads, which may not be there. Throws ENOTSUP where it knows of none. */
 export function addonFile(root: string = packageDirectory): string {
   if (!isThisPackage(root)) throw failure(bundled);
+  return unpacked(usualFile(root) ?? rareFile(root));
+}
+
+const buildDirectory = join('build', 'Release');
+const prebuildDirectory = join('prebuilds', `${process.platform}-${process.arch}`);
+
+/** Where the addon nearly always is: node-gyp-build, which knows more names, takes as long to load as it does. */
+function usualFile(root: string): string | undefined {
+  const built = join(root, buildDirectory, 'holdfast.node');
+  if (existsSync(built)) return built;
+  const libc = hostLibc();
+  const prebuilt = join(
+    root,
+    prebuildDirectory,
+    libc === null ? 'holdfast.node' : `holdfast.${libc}.node`,
+  );
+  return existsSync(prebuilt) ? prebuilt : undefined;
+}
+
+function rareFile(root: string): string {
   let found: string;
   try {
+    const nodeGypBuild = requireFrom(root)('node-gyp-build') as { resolve(root: string): string };
     found = nodeGypBuild.resolve(root);
   } catch (cause) {
-    const places = `build/Release and prebuilds/${process.platform}-${process.arch}`;
+    const places = `${buildDirectory} and ${prebuildDirectory}`.replaceAll(sep, '/');
     throw failure(`there is none in ${places} of ${root}. ${rebuild}`, cause);
   }
   // It obeys HOLDFAST_PREBUILD, and looks beside the program as well: anybody could have put a library there.
@@ -61,7 +83,7 @@ export function addonFile(root: string = packageDirectory): string {
   if (inside.startsWith('..') || isAbsolute(inside)) {
     throw failure(`${found} is outside of the package ${root}, and is not loaded. ${rebuild}`);
   }
-  return unpacked(ofHostLibc(found));
+  return ofHostLibc(found);
 }
 
 /** It goes by the distribution, and by LIBC. Not every system with musl is the one that it knows. */

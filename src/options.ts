@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { beside, followLinks, followLinksSync } from './links.js';
 import { RequestFlag, type ClaimantArguments, type native } from './native.js';
@@ -14,6 +13,7 @@ import {
   toTimeout,
 } from './option-checks.js';
 import { sessionIdentity } from './sanitize.js';
+import { sha256Hex } from './sha256.js';
 
 /** What every form of taking a lock accepts. */
 export interface TryLockOptions {
@@ -316,5 +316,5 @@ function lockPathForLongName(target: string): string | undefined {
   const name = basename(target);
   if (name.length * longestCharacter + affixes <= longestName) return undefined;
   if (Buffer.byteLength(`.${name}.lock.guard`) <= longestName) return undefined;
-  return beside(target, `.${createHash('sha256').update(name).digest('hex')}.lock`);
+  return beside(target, `.${sha256Hex(name)}.lock`);
 }

@@ -1,5 +1,4 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
-import { createHash } from 'node:crypto';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
@@ -31,6 +30,7 @@ import {
   type ReplaceRequest,
   type ReplaceSyncOptions,
 } from './replace-options.js';
+import { sha256Hex } from './sha256.js';
 
 export interface ReplaceResult {
   /**
@@ -258,7 +258,7 @@ function expectMatch(
       ? expected === current
       : 'identity' in expected
         ? expected.identity === current.identity
-        : expected.sha256 === createHash('sha256').update(current.contents).digest('hex');
+        : expected.sha256 === sha256Hex(current.contents);
   if (!matches) throw conflict(request);
 }
 

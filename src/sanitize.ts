@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256Hex } from './sha256.js';
 
 const longestName = 64;
 const hashDigits = 40;
@@ -43,7 +43,7 @@ export function sessionIdentity(id: string): SessionIdentity | null {
   if (stored === null) return null;
   // UTF-8, so that a script can compute it. There it would turn every lone surrogate into the same replacement character.
   const bytes = Buffer.from(id, id.isWellFormed() ? 'utf8' : 'utf16le');
-  return { id: stored, hash: createHash('sha256').update(bytes).digest('hex') };
+  return { id: stored, hash: sha256Hex(bytes) };
 }
 
 /** The form of a session id in which it is stored and compared; null for none. */
@@ -71,6 +71,6 @@ export function safeFileName(id: unknown): string {
 
   const prefix = sanitizeSessionId(text).toLowerCase().slice(0, longestPrefix);
   // UTF-8 would turn every lone surrogate into the same replacement character.
-  const hash = createHash('sha256').update(Buffer.from(text, 'utf16le')).digest('hex');
+  const hash = sha256Hex(Buffer.from(text, 'utf16le'));
   return `${prefix}-${hash.slice(0, hashDigits)}`;
 }

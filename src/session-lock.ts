@@ -1,5 +1,5 @@
 /** A lock that outlives its process: a file that says which session holds it, and for how long. */
-import { lstat } from 'node:fs/promises';
+import { promises } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { HoldfastError } from './errors.js';
@@ -261,7 +261,7 @@ export class SessionLock {
 
   /** When the file was last changed: nothing else can be believed of one that is malformed. */
   async #changedAt(): Promise<number> {
-    const { mtimeMs } = await lstat(this.path).catch(() => ({ mtimeMs: Date.now() }));
+    const { mtimeMs } = await promises.lstat(this.path).catch(() => ({ mtimeMs: Date.now() }));
     return mtimeMs;
   }
 

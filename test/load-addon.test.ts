@@ -3,14 +3,10 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { hostLibc } from '../src/host-libc.js';
 import { has } from './helpers/capabilities.js';
 import { runNode } from './helpers/child.js';
-import {
-  binaryForThisHost,
-  hostLibc,
-  installWithoutAddon,
-  placeAddon,
-} from './helpers/installed-copy.js';
+import { binaryForThisHost, installWithoutAddon, placeAddon } from './helpers/installed-copy.js';
 import { copyNode } from './helpers/renamed-node.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -126,10 +122,12 @@ describe('the addon of the package', () => {
 describe('nothing from outside of the package is loaded', () => {
   test('not what HOLDFAST_PREBUILD names', async () => {
     await withTemporaryDirectory(async (directory) => {
-      placeAddon(installWithoutAddon(directory));
+      const location = installWithoutAddon(directory);
       const planted = placeAddon(path.join(directory, 'planted'));
       const env = { HOLDFAST_PREBUILD: path.join(directory, 'planted') };
       expectRefusal(await load(directory, { env }), planted, 'outside of the package');
+      const built = placeAddon(location, path.join('build', 'Release', 'holdfast.node'));
+      expect((await load(directory, { env })).loaded.map(normal)).toEqual([built]);
     });
   });
 

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { lock } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { native, RecordState } from '../dist/native.js';
+import { native, RecordState } from '../src/native.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 const blockSize = 1024;

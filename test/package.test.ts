@@ -115,9 +115,12 @@ async function expectToWork({ project }: Installed, name: string, program: strin
 test('the tarball holds what a user needs and nothing else', async ({ installed }) => {
   const sources = await readdir(path.join(projectDirectory, 'src'), { recursive: true });
   const modules = sources.filter((file) => /\.ts$/.test(file) && !/\.d\.ts$/.test(file));
-  const compiled = modules.flatMap((file) =>
-    ['.js', '.d.ts'].map((extension) => `dist/${file.replace(/\.ts$/, extension)}`),
-  );
+  const declarations = modules.map((file) => `dist/${file.replace(/\.ts$/, '.d.ts')}`);
+  const chunks = ['library', 'loader', 'rolldown-runtime', 'commands', 'doctor-examination'];
+  const compiled = [
+    ...['index', 'proper-lockfile/index', 'cli/main', 'cli/demo-writer', 'cli/doctor-holder'],
+    ...[...chunks, 'demo-protocol', 'program-file'],
+  ].map((name) => `dist/${name}.js`);
   const native = await readdir(path.join(projectDirectory, 'native'), {
     recursive: true,
     withFileTypes: true,
@@ -134,7 +137,13 @@ test('the tarball holds what a user needs and nothing else', async ({ installed 
   const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
   const binary = /^prebuilds\/[a-z0-9+-]+\/holdfast(\.[a-z0-9]+)*\.node$/;
   expect(installed.files.filter((file) => !binary.test(file)).toSorted()).toEqual(
-    [...documents, 'prebuilds/binding.gyp', ...nativeSources, ...compiled].toSorted(),
+    [
+      ...documents,
+      'prebuilds/binding.gyp',
+      ...nativeSources,
+      ...declarations,
+      ...compiled,
+    ].toSorted(),
   );
 });
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { safeFileName, sanitizeSessionId } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { sessionIdentity } from '../dist/sanitize.js';
+import { sessionIdentity } from '../src/sanitize.js';
 import { sha256 } from './helpers/session-file.js';
 
 /** Any sequence of UTF-16 code units, lone surrogates included, with what is dangerous in it more often than by chance. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { lock, tryLock } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { native, RecordState } from '../dist/native.js';
+import { native, RecordState } from '../src/native.js';
 import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { Child, Children } from './helpers/child.js';

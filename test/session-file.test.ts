@@ -3,7 +3,7 @@ import { sanitizeSessionId } from 'holdfast';
 import type { SessionLockRecord } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { formatSessionFile, parseSessionFile } from '../dist/session-file.js';
+import { formatSessionFile, parseSessionFile } from '../src/session-file.js';
 import type { SessionFields } from './helpers/session-file.js';
 import { adversarialIds, sessionFileOf } from './helpers/session-file.js';
 

@@ -18,7 +18,7 @@ import {
 } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { resolveOnWindows } from '../dist/windows-path.js';
+import { resolveOnWindows } from '../src/windows-path.js';
 import { has } from './helpers/capabilities.js';
 import { runNode } from './helpers/child.js';
 import { projectDirectory } from './helpers/paths.js';

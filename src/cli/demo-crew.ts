@@ -1,9 +1,9 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import path from 'node:path';
 
 import { monotonicNow } from './demo-protocol.js';
 import type { Round, WriterMessage, WriterPlan } from './demo-protocol.js';
+import { programFile } from './program-file.js';
 
 export interface CrewPlan {
   readonly file: string;
@@ -122,7 +122,7 @@ class Writer {
   readonly #child: ChildProcess;
 
   constructor(plan: WriterPlan, onRound: (pid: number, round: Round) => void) {
-    const child = fork(path.join(__dirname, 'demo-writer.js'), [JSON.stringify(plan)]);
+    const child = fork(programFile('demo-writer'), [JSON.stringify(plan)]);
     this.#child = child;
     let failure: string | undefined;
     const reached = { ready: () => {}, inside: () => {} };

@@ -7,13 +7,14 @@ import path from 'node:path';
 import { inspectLock, lock, tryLock } from '../index.js';
 import { failure, handOffText, untried } from './doctor-report.js';
 import type { Finding } from './doctor-report.js';
+import { programFile } from './program-file.js';
 
 /** Milliseconds for each step, after which a file system counts as one that does not answer. */
 const patience = 10_000;
 
 export async function tryLocks(directory: string, signal: AbortSignal): Promise<Finding[]> {
   const target = path.join(directory, 'lock');
-  const holder = fork(path.join(__dirname, 'doctor-holder.js'), [target, String(patience)]);
+  const holder = fork(programFile('doctor-holder'), [target, String(patience)]);
   try {
     await heldBy(holder, signal);
     const exclusion = await tryExclusion(target, holder.pid ?? -1);

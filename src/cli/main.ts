@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { packageDirectory } from '../load-addon.js';
 import { UsageError } from './command.js';
 import type { Command } from './command.js';
 import { doctor } from './doctor.js';
@@ -59,6 +60,6 @@ async function withoutCommand(argument: string | undefined): Promise<number> {
 }
 
 function version(): string {
-  const file = path.join(__dirname, '..', '..', 'package.json');
+  const file = path.join(packageDirectory, 'package.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

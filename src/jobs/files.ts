@@ -1,5 +1,5 @@
 /** The files of a job store, but for the logs. */
-import { readdir, rename, unlink } from 'node:fs/promises';
+import { promises } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../errors.js';
@@ -80,17 +80,17 @@ export async function readStateUnlocked(
 
 /** The names of all files; none when there is no directory. */
 export async function listFiles({ directory }: JobStoreSettings): Promise<string[]> {
-  return (await unlessAbsent(readdir(directory))) ?? [];
+  return (await unlessAbsent(promises.readdir(directory))) ?? [];
 }
 
 /** Removes a name, if it is there. On Windows it may stay until the last who has the file open has closed it. */
 export async function removeFile(path: string): Promise<void> {
-  await retried(() => unlink(path));
+  await retried(() => promises.unlink(path));
 }
 
 /** Removes a file under a name that nobody reads, which it is given first, so that its own is free at once everywhere. */
 export async function removeAtOnce(path: string, aside: string): Promise<void> {
-  await retried(() => rename(path, aside));
+  await retried(() => promises.rename(path, aside));
   await removeFile(aside);
 }
 

@@ -1,8 +1,8 @@
 /** What the files of a job store are called. */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { show } from '../option-checks.js';
 import { safeFileName } from '../sanitize.js';
+import { sha256 } from '../sha256.js';
 
 /** So many locks serve all jobs: a lock file for every job there ever was would fill the directory. */
 const lockCount = 64;
@@ -40,7 +40,7 @@ export function placeOfId(directory: string, id: string): JobPlace {
 }
 
 export function placeOfName(directory: string, name: string): JobPlace {
-  const [byte = 0] = createHash('sha256').update(name).digest();
+  const [byte = 0] = sha256(name);
   const lock = (byte % lockCount).toString(16).padStart(2, '0');
   return {
     directory,

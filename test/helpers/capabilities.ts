@@ -25,9 +25,10 @@ import path from 'node:path';
 
 import { lockSync, replaceFileSync } from 'holdfast';
 
+import { hostLibc } from '../../src/host-libc.js';
 import { makeDirectoryLink, removeDirectoryLink } from './directory-link.js';
 import { fakedClock, fakedClockLibrary } from './faked-clock.js';
-import { hostLibc } from './installed-copy.js';
+import { addonUnderTest } from './installed-copy.js';
 import { electronExample, expressExample, projectDirectory } from './paths.js';
 import { copyNode } from './renamed-node.js';
 import { withoutUnnamedFiles } from './unnamed-files.js';
@@ -331,9 +332,10 @@ const probes = {
     // In a process of its own, which is then bound.
     whyNot(process.execPath, [
       '-e',
-      'const error = require(process.argv[1]).native.bindDescendants();' +
+      "const native = require(process.argv[1]).open(new Float64Array(5), 'probe', () => {});" +
+        'const error = native.bindDescendants();' +
         'if (error) { console.error(error.syscall, error.description); process.exit(1); }',
-      path.join(projectDirectory, 'dist', 'native.js'),
+      addonUnderTest,
     ]),
 
   /** `npm ci --prefix examples/express-jobs` has been run. */

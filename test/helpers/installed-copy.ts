@@ -2,19 +2,13 @@ import { copyFileSync, cpSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
+import { addonFile } from '../../src/load-addon.js';
 import { projectDirectory } from './paths.js';
 
 const packageRequire = createRequire(path.join(projectDirectory, 'package.json'));
 
 /** The addon that the tests run on. */
-export const addonUnderTest = (
-  packageRequire('./dist/load-addon.js') as { addonFile(): string }
-).addonFile();
-
-/** The C library of this program, where it has a choice of them. */
-export const { hostLibc } = packageRequire('./dist/host-libc.js') as {
-  hostLibc: () => 'glibc' | 'musl' | null;
-};
+export const addonUnderTest = addonFile(projectDirectory);
 
 /** What node-gyp-build calls this host; a name without a C library fits each. */
 export const binaryForThisHost = path.join(

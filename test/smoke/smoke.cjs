@@ -12,7 +12,7 @@ const holdfast = require('holdfast');
 const { HoldfastError, lock, lockSync, tryLock, tryLockSync, withLock } = holdfast;
 
 const packageDirectory = path.dirname(require.resolve('holdfast/package.json'));
-const { addonFile } = require(path.join(packageDirectory, 'dist', 'load-addon.js'));
+const { addonFile } = require(path.join(packageDirectory, 'dist', 'loader.js'));
 
 const steps = {
   async 'an exclusive lock is one'(target) {
