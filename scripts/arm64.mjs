@@ -26,10 +26,16 @@ export function setUpNodeForArm64(major) {
   const program = path.join(directory, `node-${path.basename(path.resolve(node, '../../..'))}`);
   const preload = path.join(directory, 'exec-path.cjs');
   writeFileSync(preload, 'process.execPath = process.env.HOLDFAST_TEST_EXEC_PATH;\n');
+  // By their own loader: told of a root for arm64, qemu would take every path from "/" on for one below that as well.
+  const loader = path.join(root, 'lib', 'ld-linux-aarch64.so.1');
+  const libraryPath = ['lib', 'usr/lib']
+    .map((name) => path.join(root, name, 'aarch64-linux-gnu'))
+    .join(':');
   writeFileSync(
     program,
     `#!/bin/sh
-HOLDFAST_TEST_EXEC_PATH='${program}' exec ${qemu} -L '${root}' '${node}' -r '${preload}' "$@"
+HOLDFAST_TEST_EXEC_PATH='${program}' exec ${qemu} '${loader}' --library-path '${libraryPath}' \\
+  '${node}' -r '${preload}' "$@"
 `,
   );
   chmodSync(program, 0o755);

@@ -35,8 +35,12 @@ import { setUpWine, windowsPath } from './wine.mjs';
 
 /** vitest does not start there: it is no line that lived long. */
 const withoutSuite = '21';
-/** Which Node for arm64 and for Windows runs the suite: each of them takes long. The others are tried as well. */
+/**
+ * Which Node for arm64 and for Windows runs the suite: each of them takes long. The others are tried as well. What an emulated
+ * processor is given is what `npm test` runs.
+ */
 const suiteOnArm64 = '24';
+const quickSuite = 'vitest.quick.config.mts';
 const suiteOnWindows = '20';
 
 // This process has its turn in Wine once, until it ends.
@@ -74,6 +78,7 @@ const hosts = [
     name: `node ${major}, linux-arm64, qemu`,
     target: 'linux-arm64-glibc',
     suite: major === suiteOnArm64,
+    config: quickSuite,
     setUp: async () => ({
       program: setUpNodeForArm64(major),
       vitestPlatform: 'linux-arm64-gnu',
@@ -132,7 +137,7 @@ function install(tarball, project) {
 function placeSuite(project, suite) {
   cpSync(path.join(project, 'node_modules', 'holdfast'), suite, { recursive: true });
   // `src` for the tests of single functions, `docs` for those that hold the code to its word.
-  for (const name of ['test', 'src', 'docs', 'vitest.config.mts', 'tsconfig.json']) {
+  for (const name of ['test', 'src', 'docs', 'vitest.config.mts', quickSuite, 'tsconfig.json']) {
     cpSync(path.join(projectDirectory, name), path.join(suite, name), { recursive: true });
   }
   symlinkSync(path.join(projectDirectory, 'node_modules'), path.join(suite, 'node_modules'));
@@ -186,6 +191,7 @@ async function runSuite(host, { suite, scratch }) {
     ...[toHost(vitest), 'run', '--configLoader=runner', '--maxWorkers=2', '--retry=1'],
     ...['--testTimeout=180000', '--hookTimeout=180000'],
     ...['--reporter=default', '--reporter=json', `--outputFile.json=${toHost(report)}`],
+    ...(host.config === undefined ? [] : ['--config', toHost(path.join(suite, host.config))]),
     ...notOfThePackage,
   ];
   const parts = host.vitestPlatform && fetchVitestParts(host.vitestPlatform);
@@ -214,7 +220,7 @@ async function runSuite(host, { suite, scratch }) {
 }
 
 /** One row of the table. */
-async function verify({ name, target, suite, setUp }, places, smokeOnly) {
+async function verify({ name, target, suite, config, setUp }, places, smokeOnly) {
   const started = performance.now();
   const { file } = targets.find((candidate) => candidate.name === target);
   const image = readFileSync(path.join(places.project, 'node_modules/holdfast/prebuilds', file));
@@ -229,7 +235,7 @@ async function verify({ name, target, suite, setUp }, places, smokeOnly) {
   };
   let host;
   try {
-    host = await setUp();
+    host = { ...(await setUp()), config };
     const seen = await smoke(host, places);
     if (seen?.addon === `prebuilds/${file}`) row.smoke = `${seen.steps} steps`;
     else if (seen !== null) console.log(`${name}: loaded ${seen.addon}`);
