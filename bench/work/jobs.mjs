@@ -1,4 +1,5 @@
 // So many callers append lines to one job, each waiting for one line before the next.
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { load } from '../candidates/index.mjs';
 import holdfast from '../../dist/index.js';
@@ -15,6 +16,18 @@ async function appender() {
     return {
       append: () => store.appendLog('a', line),
       count: async () => (await store.read('a')).logs.length,
+    };
+  }
+  if (candidate === 'lowdb') {
+    const { JSONFilePreset } = await import('lowdb/node');
+    const file = path.join(directory, 'jobs.json');
+    const db = await JSONFilePreset(file, { a: { logs: [] } });
+    return {
+      append: () => {
+        db.data.a.logs.push(line);
+        return db.write();
+      },
+      count: () => JSON.parse(readFileSync(file, 'utf8')).a.logs.length,
     };
   }
   // A file of one line. Nothing that calls it once for every line can be faster.
