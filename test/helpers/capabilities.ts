@@ -220,7 +220,14 @@ const probes = {
   severalLibcs: () => (hostLibc() === null ? 'programs name no C library' : null),
 
   /** Node still runs when its program is copied elsewhere under another name. */
-  renamedNode: () => inTemporaryDirectory((directory) => whyNot(copyNode(directory), ['-e', ''])),
+  renamedNode: () =>
+    inTemporaryDirectory((directory) => {
+      const copy = copyNode(directory);
+      const knowsItself =
+        'const { realpathSync } = require("node:fs");' +
+        'process.exit(realpathSync(process.execPath) === realpathSync(process.argv[1]) ? 0 : 1);';
+      return whyNot(copy, ['-e', knowsItself, copy]);
+    }),
 
   /** strace exists and may trace. */
   strace: () => whyNot('strace', ['-f', '-o', '/dev/null', 'true']),
@@ -366,6 +373,17 @@ const probes = {
       const stat = readFileSync('/proc/self/stat', 'utf8');
       if (!stat.startsWith(`${process.pid} `)) throw new Error('/proc has other process ids');
     }),
+
+  /** A process finds the same time of its start in /proc as others do, where there is /proc. An emulator may make one up. */
+  sameStartTime: () => {
+    const file = `/proc/${process.pid}/stat`;
+    if (!existsSync(file)) return null;
+    const startTime = (stat: string): string | undefined =>
+      stat.slice(stat.lastIndexOf(')')).split(' ')[20];
+    const own = startTime(readFileSync('/proc/self/stat', 'utf8'));
+    const { stdout } = spawnSync('cat', [file], { encoding: 'utf8' });
+    return own === startTime(stdout) ? null : 'others are told of another time';
+  },
 } satisfies Record<string, () => string | null>;
 
 /** Electron's own program, as its package names it; throws where there is none. */
