@@ -77,7 +77,7 @@ const nodeGlobals = Object.fromEntries(
 );
 
 export default defineConfig(
-  globalIgnores(['dist/', 'build/', 'prebuilds/*/']),
+  globalIgnores(['dist/', 'dist-modules/', 'build/', 'prebuilds/*/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['**/*.{js,mjs,cjs}'],

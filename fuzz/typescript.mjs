@@ -1,6 +1,7 @@
 /**
  * What the compiled TypeScript makes of texts and bytes that anybody may have written. Each property is about one function
- * and any input; the inputs are made by chance, from the pieces that the function looks for.
+ * and any input; the inputs are made by chance, from the pieces that the function looks for. `npm run build:modules` compiles
+ * each source to a file of its own, which dist/ has not.
  */
 import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
@@ -9,17 +10,17 @@ import { fileURLToPath } from 'node:url';
 
 import fc from 'fast-check';
 
-import { parseState, stateText } from '../dist/jobs/format.js';
-import { encodeLine } from '../dist/jobs/log.js';
-import { idOfName, jobNameOfLog, jobNameOfState, logNameOf } from '../dist/jobs/names.js';
-import { toJournalLine, toPrintableJson } from '../dist/journal-line.js';
-import { beside } from '../dist/links.js';
-import { describeHolder, holderOf } from '../dist/record.js';
-import { safeFileName, sanitizeSessionId, sessionIdentity } from '../dist/sanitize.js';
-import { formatSessionFile, parseSessionFile } from '../dist/session-file.js';
-import { resolveOnWindows } from '../dist/windows-path.js';
+import { parseState, stateText } from '../dist-modules/jobs/format.js';
+import { encodeLine } from '../dist-modules/jobs/log.js';
+import { idOfName, jobNameOfLog, jobNameOfState, logNameOf } from '../dist-modules/jobs/names.js';
+import { toJournalLine, toPrintableJson } from '../dist-modules/journal-line.js';
+import { beside } from '../dist-modules/links.js';
+import { describeHolder, holderOf } from '../dist-modules/record.js';
+import { safeFileName, sanitizeSessionId, sessionIdentity } from '../dist-modules/sanitize.js';
+import { formatSessionFile, parseSessionFile } from '../dist-modules/session-file.js';
+import { resolveOnWindows } from '../dist-modules/windows-path.js';
 
-const built = fileURLToPath(new URL('../dist/', import.meta.url));
+const built = fileURLToPath(new URL('../dist-modules/', import.meta.url));
 
 /** Texts of pieces that mean something to somebody, and of anything. */
 const textOf = (...pieces) =>
@@ -251,7 +252,7 @@ function coverageOf(scripts) {
   ];
   return files
     .map((file) => {
-      const url = new URL(`../dist/${file}.js`, import.meta.url).href;
+      const url = new URL(`../dist-modules/${file}.js`, import.meta.url).href;
       const functions = scripts.find((script) => script.url === url)?.functions ?? [];
       const blocks = functions.flatMap(({ ranges }) => ranges);
       const run = blocks.filter(({ count: times }) => times > 0).length;
