@@ -59,7 +59,8 @@ const prebuildDirectory = join('prebuilds', `${process.platform}-${process.arch}
 /** Where the addon nearly always is: node-gyp-build, which knows more names, takes as long to load as it does. */
 function usualFile(root: string): string | undefined {
   const built = join(root, buildDirectory, 'holdfast.node');
-  if (existsSync(built)) return built;
+  // node-gyp-build's word for it: in a clone that several systems share, what was built is for one of them.
+  if (!process.env.PREBUILDS_ONLY && existsSync(built)) return built;
   const libc = hostLibc();
   const prebuilt = join(
     root,
