@@ -142,5 +142,5 @@ test(
       }
     });
   },
-  limitAtScale(30_000),
+  limitAtScale(120_000),
 );

@@ -47,7 +47,8 @@ test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
       printFigure(`${kills} × ${signal}: ${left} left a name behind, 0 after the next use`);
     });
   },
-  limitAtScale(30_000),
+  // Under Wine a start and a kill take most of a second each.
+  limitAtScale(120_000),
 );
 
 describe('a stream whose source fails', () => {
