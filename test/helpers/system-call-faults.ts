@@ -68,7 +68,7 @@ export async function withSteadyCalls<T extends { calls: SystemCall[] }>(
   run: () => Promise<T>,
 ): Promise<T> {
   let before = '';
-  for (let runs = 0; runs < 6; runs++) {
+  for (let runs = 0; runs < 20; runs++) {
     const result = await run();
     const now = namesByThread(result.calls);
     if (now === before) return result;
