@@ -121,6 +121,10 @@ async function killAt(
     ({ name, occurrence }) => name === point.name && occurrence === point.occurrence,
   );
   expect(end, where).toBeGreaterThanOrEqual(0);
+  expect(
+    calls.findLast(({ thread }) => thread === calls[end]?.thread),
+    where,
+  ).toBe(calls[end]);
   const made = calls.slice(0, end);
   expect(made.some(({ line }) => line.includes('holdfast-mark-begin'))).toBe(
     !point.line.includes('holdfast-mark-begin'),

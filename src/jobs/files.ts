@@ -88,10 +88,9 @@ export async function removeFile(path: string): Promise<void> {
   await retried(() => promises.unlink(path));
 }
 
-/** Removes a file under a name that nobody reads, which it is given first, so that its own is free at once everywhere. */
-export async function removeAtOnce(path: string, aside: string): Promise<void> {
+/** Gives a file another name, if it is there, so that its own is free at once, whoever has it open. */
+export async function renameFile(path: string, aside: string): Promise<void> {
   await retried(() => promises.rename(path, aside));
-  await removeFile(aside);
 }
 
 async function retried(change: () => Promise<void>): Promise<void> {

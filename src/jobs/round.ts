@@ -4,7 +4,7 @@ import type { FileLock } from '../file-lock.js';
 import type { LockOptions } from '../options.js';
 import { replaceFile, type ReplaceFailure } from '../replace.js';
 import type { RoundWork } from '../rounds.js';
-import { readState, removeAtOnce, removeFile } from './files.js';
+import { readState, removeFile, renameFile } from './files.js';
 import { stateText } from './format.js';
 import { bytesOf, writeTail } from './log.js';
 import { logNameOf, type JobPlace } from './names.js';
@@ -54,8 +54,10 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
     const newLog = after.job === null ? null : await this.#commitJob(after.job, after.lines, held);
     if (after.job === null) {
       held.verify();
-      // As a log that no state names, which prune() removes if we do not come to it.
-      await removeAtOnce(this.#place.statePath, this.#pathOf(this.#newLogName(held)));
+      // From here on it is a log that no state names: the job is gone, whatever becomes of that.
+      const aside = this.#newLogName(held);
+      await renameFile(this.#place.statePath, this.#pathOf(aside));
+      await this.#removeLog(aside);
     }
     if (oldLog !== null && oldLog !== newLog) await this.#removeLog(oldLog);
   }

@@ -12,6 +12,8 @@ export interface Call {
   name: string;
   occurrence: number;
   line: string;
+  /** The name of its log. */
+  thread: string;
 }
 
 /** What the engine does for itself: it depends on the moment, and nothing of the lock does on it. */
@@ -51,21 +53,22 @@ export async function traceCalls(
     const directory = path.dirname(log);
     const isLog = (name: string): boolean => name.split(/\.(?=\d+$)/)[0] === path.basename(log);
     const logs = (await readdir(directory)).filter(isLog);
-    const threads = logs.map(async (name) => readFile(path.join(directory, name), 'utf8'));
-    const calls = (await Promise.all(threads)).flatMap(parseTrace);
-    return calls.sort((one, other) => one.at - other.at);
+    const threads = logs.map(async (name) =>
+      parseTrace(name, await readFile(path.join(directory, name), 'utf8')),
+    );
+    return (await Promise.all(threads)).flat().sort((one, other) => one.at - other.at);
   };
 }
 
 /** The calls of one thread. */
-function parseTrace(log: string): (Call & { at: number })[] {
+function parseTrace(thread: string, log: string): (Call & { at: number })[] {
   const counts = new Map<string, number>();
   return log.split('\n').flatMap((timed) => {
     const [, at, line = '', name] = /^(\d+\.\d+) ((\w+)\(.*)/.exec(timed) ?? [];
     if (name === undefined) return [];
     const occurrence = (counts.get(name) ?? 0) + 1;
     counts.set(name, occurrence);
-    return [{ at: Number(at), name, occurrence, line }];
+    return [{ at: Number(at), name, occurrence, line, thread }];
   });
 }
 
