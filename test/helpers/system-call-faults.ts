@@ -21,7 +21,17 @@ export interface SystemCall {
 export const fileCalls = [
   ...['openat', 'openat2', 'newfstatat', 'fstat', 'statx', 'mkdirat', 'chmod', 'fchmod', 'fchown'],
   ...['fallocate', 'pwrite64', 'pread64', 'ftruncate', 'fsync', 'fdatasync', 'flock', 'linkat'],
-  ...['renameat', 'renameat2', 'unlinkat', 'fgetxattr', 'fsetxattr', 'flistxattr', 'readlinkat'],
+  ...[
+    'renameat',
+    'renameat2',
+    'unlinkat',
+    'rename',
+    'unlink',
+    'fgetxattr',
+    'fsetxattr',
+    'flistxattr',
+    'readlinkat',
+  ],
   'getdents64',
 ];
 
