@@ -282,7 +282,7 @@ const slow = byTracer('slow file system', ({ random }) => [
 
 const errors = byTracer('errors of system calls', ({ random }) => {
   const errno = errnos[random(errnos.length)] ?? 'EIO';
-  const names = fileCalls.filter((name) => name !== 'unlinkat').map((name) => `?${name}`);
+  const names = fileCalls.filter((name) => !name.startsWith('unlink')).map((name) => `?${name}`);
   return [`${names.join(',')}:error=${errno}:when=${1 + random(20)}+${5 + random(20)}`];
 });
 
