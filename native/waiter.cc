@@ -123,8 +123,8 @@ void Wait::Enter() {
   Entry entry = Entry::kMoved;
   error_ = holdfast::Enter(file_, Patience::None(), &claim_, &previous_, &entry);
   if (error_.ok() && entry == Entry::kGuarded) return;
-  state_ = !error_.ok() ? State::kFailed
-                        : (entry == Entry::kEntered ? State::kEntered : State::kMoved);
+  state_ =
+      !error_.ok() ? State::kFailed : (entry == Entry::kEntered ? State::kEntered : State::kMoved);
   if (state_ != State::kEntered) static_cast<void>(Unlock(file_.file.get(), file_.slot));
 }
 

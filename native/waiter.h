@@ -31,6 +31,8 @@ class Wait : public Work {
   // `claim` names the holder to be. `on_done` is called once, from the waiting thread, unless the wait is cancelled before.
   Wait(LockFile file, Record claim, std::function<void()> on_done);
   ~Wait() override;
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
 
   void Run() override;
   void Publish() override;
