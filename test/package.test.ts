@@ -24,7 +24,7 @@ interface Installed {
 }
 
 // npm, a native build and type checks on a slow machine.
-const patience = 240_000;
+const patience = 600_000;
 vi.setConfig({ testTimeout: patience });
 
 const installedTest = plainTest.extend<{ installed: Installed }>({

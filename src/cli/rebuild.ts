@@ -102,7 +102,8 @@ async function compile(nodeGyp: string, modules: string): Promise<boolean> {
     cpSync(path.join(packageDirectory, buildDescription), path.join(scratch, 'binding.gyp'));
     // binding.gyp asks Node where node-addon-api is.
     const env = { ...process.env, NODE_PATH: modules };
-    if (!(await succeeds([nodeGyp, 'rebuild', '--directory', scratch], env))) {
+    const args = [nodeGyp, 'rebuild', '--directory', scratch, '--jobs', 'max'];
+    if (!(await succeeds(args, env))) {
       print(program, 'the addon could not be compiled; node-gyp has said why');
       return false;
     }
