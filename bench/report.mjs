@@ -43,7 +43,10 @@ function cellText(cell) {
 export function printTargets(targets) {
   if (targets.length === 0) return;
   console.log('\nWhat is to be reached');
-  for (const { text, wanted, value, reached } of targets) {
-    console.log(`  ${reached ? 'yes' : 'NO '}  ${text}: ${number(value)} (wanted ${wanted})`);
+  for (const { text, wanted, value, inC, reached } of targets) {
+    const limit = inC === undefined ? '' : `; the same calls in C: ${number(inC)}`;
+    console.log(
+      `  ${reached ? 'yes' : 'NO '}  ${text}: ${number(value)} (wanted ${wanted}${limit})`,
+    );
   }
 }

@@ -7,7 +7,7 @@ import { plainC, sameCalls } from './a-uncontended.mjs';
 export const title = 'Hand-off between processes';
 
 /** What a wait costs that does not block the thread which asked: another thread waits, and wakes it. */
-const throughThread = `${sameCalls}, through a thread`;
+export const throughThread = `${sameCalls}, through a thread`;
 const waysInC = { [plainC]: 'plain', [sameCalls]: 'same', [throughThread]: 'thread' };
 
 /** Milliseconds; long enough for the other's processor to have gone idle, and for one who polls to have begun to wait. */
