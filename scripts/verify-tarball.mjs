@@ -1,9 +1,10 @@
 // Packs the package, installs it into a fresh project without running any script, as a user does, and tries it in every
-// program and on every system that this machine can have: `node scripts/verify-tarball.mjs [--smoke] [HOST...]`.
+// program and on every system that this machine can have:
+// `node scripts/verify-tarball.mjs [--smoke] [--file NAME]... [HOST...]`.
 //
 // Everywhere the smoke test runs; `--smoke` is content with that, and otherwise each Node runs the whole suite as well,
-// on the installed files. Ends with a table of what was seen, and with 1 if anything failed. HOST is the beginning of a
-// name in that table.
+// on the installed files; with `--file`, those of its files that have a NAME in their names. Ends with a table of what was
+// seen, and with 1 if anything failed. HOST is the beginning of a name in that table.
 //
 // The binaries are those in prebuilds/, so `npm run prebuild` comes before.
 import { execFileSync, spawn } from 'node:child_process';
@@ -23,6 +24,7 @@ import {
 import { createRequire } from 'node:module';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 
 import { setUpNodeForArm64 } from './arm64.mjs';
 import { binaryFacts } from './binary-facts.mjs';
@@ -178,7 +180,7 @@ async function smoke(host, { project, scratch }) {
   return null;
 }
 
-async function runSuite(host, { suite, scratch }) {
+async function runSuite(host, { suite, scratch }, files) {
   const vitest = path.join(
     path.dirname(createRequire(import.meta.url).resolve('vitest/package.json')),
     'vitest.mjs',
@@ -193,6 +195,7 @@ async function runSuite(host, { suite, scratch }) {
     ...['--reporter=default', '--reporter=json', `--outputFile.json=${toHost(report)}`],
     ...(host.config === undefined ? [] : ['--config', toHost(path.join(suite, host.config))]),
     ...notOfThePackage,
+    ...files,
   ];
   const parts = host.vitestPlatform && fetchVitestParts(host.vitestPlatform);
   const env = { CI: '', NO_COLOR: '1', ...(parts ? { NODE_PATH: toHost(parts) } : {}) };
@@ -220,7 +223,11 @@ async function runSuite(host, { suite, scratch }) {
 }
 
 /** One row of the table. */
-async function verify({ name, target, suite, config, setUp }, places, smokeOnly) {
+async function verify(
+  { name, target, suite, config, setUp },
+  places,
+  { smoke: smokeOnly, file: files },
+) {
   const started = performance.now();
   const { file } = targets.find((candidate) => candidate.name === target);
   const image = readFileSync(path.join(places.project, 'node_modules/holdfast/prebuilds', file));
@@ -240,7 +247,7 @@ async function verify({ name, target, suite, config, setUp }, places, smokeOnly)
     if (seen?.addon === `prebuilds/${file}`) row.smoke = `${seen.steps} steps`;
     else if (seen !== null) console.log(`${name}: loaded ${seen.addon}`);
     if (suite && !smokeOnly) {
-      const { passed, failed, skipped } = await runSuite(host, places);
+      const { passed, failed, skipped } = await runSuite(host, places, files);
       row.suite = `${passed} passed, ${failed > 0 ? `${failed} FAILED` : '0 failed'}, ${skipped} skipped`;
     }
   } catch (error) {
@@ -254,9 +261,13 @@ async function verify({ name, target, suite, config, setUp }, places, smokeOnly)
 }
 
 async function main() {
-  const given = process.argv.slice(2);
-  const smokeOnly = given.includes('--smoke');
-  const names = given.filter((argument) => argument !== '--smoke');
+  const { values: options, positionals: names } = parseArgs({
+    options: {
+      smoke: { type: 'boolean', default: false },
+      file: { type: 'string', multiple: true, default: [] },
+    },
+    allowPositionals: true,
+  });
   const chosen = hosts.filter(
     (host) => names.length === 0 || names.some((name) => host.name.startsWith(name)),
   );
@@ -279,9 +290,9 @@ async function main() {
       suite: path.join(scratch, 'suite-of-holdfast'),
     };
     install(pack(scratch), places.project);
-    if (!smokeOnly) placeSuite(places.project, places.suite);
+    if (!options.smoke) placeSuite(places.project, places.suite);
     const rows = [];
-    for (const host of chosen) rows.push(await verify(host, places, smokeOnly));
+    for (const host of chosen) rows.push(await verify(host, places, options));
     printTable(rows);
     if (rows.some(({ smoke, suite }) => `${smoke}${suite}`.includes('FAILED'))) {
       process.exitCode = 1;

@@ -13,9 +13,9 @@ describe('a conflict', () => {
     [['--nonblock'], 1],
     [['-n', '--conflict-exit-code', '75'], 75],
     [['-nE0'], 0],
-    [['--timeout', '20ms'], 1],
+    [['--timeout', '300ms'], 1],
     [['--timeout', '0'], 1],
-    [['-w', '0.02', '-E', '75'], 75],
+    [['-w', '0.3', '-E', '75'], 75],
     [['--shared', '--nonblock'], 1],
   ])(
     'with %j ends with %d, says who holds the lock, and does not run the command',

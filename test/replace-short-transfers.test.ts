@@ -19,7 +19,7 @@ function bytesOf(length: number, seed: number): Buffer {
   );
 }
 
-test.runIf(has('compiler', 'strace')).each(replaceCases)(
+test.runIf(has('compiler', 'strace', 'ownProcessor')).each(replaceCases)(
   'a system that reads and writes less than it is asked to makes no difference: $form, $way',
   async ({ form, way, options }) => {
     await withTemporaryDirectory(async (directory) => {

@@ -11,7 +11,7 @@ import { users } from './helpers/users.js';
 
 // The second is that of kernels before Linux 5.6, and of macOS.
 const systems = [
-  { system: '', prefix: [], refusals: ['EXDEV'], links: true },
+  ...(has('ownProcessor') ? [{ system: '', prefix: [], refusals: ['EXDEV'], links: true }] : []),
   ...(has('strace')
     ? [
         {

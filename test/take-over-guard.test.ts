@@ -25,7 +25,7 @@ async function stopInGuard(start: (command: string, args: string[]) => Child, ta
   };
 }
 
-describe.runIf(has('flockCommand', 'posixShell', 'signals'))(
+describe.runIf(has('flockCommand', 'posixShell', 'signals', 'sameStartTime'))(
   'while somebody is stopped in the middle of a take-over',
   () => {
     test('a lock with a ttl before it is granted when he goes on, and whoever waits is bounded', async () => {

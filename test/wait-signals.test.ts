@@ -129,7 +129,7 @@ describe.runIf(has('signals'))('a process that is sent signals all the time', ()
   );
 });
 
-test.runIf(has('proc', 'signals'))(
+test.runIf(has('proc', 'signals', 'ownProcessor'))(
   'the signal that ends waits ends none when somebody else sends it',
   () =>
     withSetting(async ({ target, holder, agent }) => {

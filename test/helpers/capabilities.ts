@@ -20,7 +20,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { machine, tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { lockSync, replaceFileSync } from 'holdfast';
@@ -373,6 +373,17 @@ const probes = {
       const stat = readFileSync('/proc/self/stat', 'utf8');
       if (!stat.startsWith(`${process.pid} `)) throw new Error('/proc has other process ids');
     }),
+
+  /**
+   * The processor is the one that this Node was compiled for. An emulator of another one does not pass every system call on,
+   * catches all signals itself, and starts what was compiled here without it.
+   */
+  ownProcessor: () => {
+    const { stdout, status } = spawnSync('uname', ['-m'], { encoding: 'utf8' });
+    return status !== 0 || stdout.trim() === machine()
+      ? null
+      : `it is ${stdout.trim()}, and passes for ${machine()}`;
+  },
 
   /** A process finds the same time of its start in /proc as others do, where there is /proc. An emulator may make one up. */
   sameStartTime: () => {
