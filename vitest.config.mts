@@ -22,8 +22,9 @@ export default defineConfig({
     maxWorkers: Math.max(3, availableParallelism()),
     // Node itself loads the compiled package, so that the tests and the addon see one copy of it.
     server: { deps: { external: [/\/dist\//] } },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Far more than any of them takes: a busy machine is no failure.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     reporters: process.env.VITEST_JSON_REPORT
       ? ['default', ['json', { outputFile: process.env.VITEST_JSON_REPORT }]]
       : ['default'],

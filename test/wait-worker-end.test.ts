@@ -18,7 +18,7 @@ test.runIf(has('proc'))(
     withTemporaryDirectory((directory) =>
       withChildren(async (children) => {
         const child = children.fork('worker-endings.mjs', { args: [directory, String(rounds)] });
-        const done = child.waitForMessage('done', limitAtScale(110_000));
+        const done = child.waitForMessage('done', limitAtScale(50_000));
         const { scenarios, before, after } = await done;
         expect(await child.waitForExit()).toEqual({ code: 0, signal: null });
         expect(child.stderr).toBe('');
@@ -39,5 +39,5 @@ test.runIf(has('proc'))(
         });
       }),
     ),
-  limitAtScale(120_000),
+  limitAtScale(60_000),
 );

@@ -2,7 +2,7 @@
  * How long a test waits for something that must happen, in milliseconds. Far more than a slow machine needs, and less
  * than vitest's own limit, so that a test which hangs is told what it was waiting for.
  */
-export const patience = 20_000;
+export const patience = 40_000;
 
 /** Settles like `promise`, or rejects after `timeout` milliseconds with an error that says what did not happen. */
 export async function within<T>(
