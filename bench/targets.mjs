@@ -117,9 +117,10 @@ function targetsOf(tables) {
       ['write-file-atomic', 3],
     ]) {
       for (const column of ['100 B', '4 KiB']) {
-        add(
+        addBeside(
           `replaceFile, ${column}, ${words}: rate to ${peer}`,
-          quotient(tables.value(id, 'holdfast', column), tables.value(id, peer, column)),
+          { id, column },
+          (rate) => quotient(rate, tables.value(id, peer, column)),
           atLeast(times),
         );
       }
