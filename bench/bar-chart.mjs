@@ -21,7 +21,8 @@ export const themes = {
 
 const width = 840;
 const margin = 16;
-const labels = 210;
+/** Of a character of a label, on the average and rather too much: what draws the text has a font of its own. */
+const characterWidth = 7.1;
 const values = 90;
 const rowHeight = 26;
 const barHeight = 15;
@@ -35,6 +36,7 @@ export function barChart({ title, note, bars, logarithmic = false }, colors) {
   );
   const largest = Math.max(...bars.map(({ value, until = value }) => until));
   const smallest = logarithmic ? 10 ** Math.floor(Math.log10(sorted[0].value) - 0.3) : 0;
+  const labels = 10 + characterWidth * Math.max(...bars.map(({ name }) => name.length));
   const room = width - margin * 2 - labels - values;
   const share = (value) =>
     logarithmic ? Math.log10(value / smallest) / Math.log10(largest / smallest) : value / largest;
