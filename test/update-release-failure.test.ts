@@ -3,44 +3,83 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
+import type { Child, Children } from './helpers/child.js';
+import { withChildren } from './helpers/child.js';
 import { newContents, oldContents, outcomeOf, withAgent } from './helpers/failing-replaces.js';
+import { JobAgent } from './helpers/job-agent.js';
 import { until } from './helpers/process-figures.js';
 import { expectFile, makeFile } from './helpers/replaced-file.js';
 import { withFaults, withSteadyCalls } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
-describe.runIf(has('strace', 'straceAttach'))(
-  'an update whose lock cannot be cleared at the end',
-  () => {
-    test.each(['updateFile', 'updateFileSync'] as const)(
-      'is made, and its caller is told so: %s',
-      async (form) => {
-        await withTemporaryDirectory(async (directory) =>
-          withAgent(async (agent, agents) => {
-            const target = path.join(directory, 'data');
-            const attempt = async (faults: string[]) => {
-              await makeFile(target, oldContents);
-              return withFaults(agents.children, agent.pid, faults, () =>
-                outcomeOf(agent[form](target, newContents)),
-              );
-            };
-            await attempt([]);
-            const { calls } = await withSteadyCalls(() => attempt([]));
-            // The record of the lock is the last thing that is written.
-            const release = calls.findLast(({ name }) => name === 'pwrite64');
-            expect(release?.line).toContain('holdfast lock 1');
-            const fault = `pwrite64:error=EIO:when=${String(release?.occurrence)}`;
-            const { value } = await attempt([fault]);
-            expect(value).not.toBeInstanceOf(Error);
-            await expectFile(target, { contents: oldContents + newContents, mode: 0o640 });
-            await until(
-              () => /EIO: i\/o error, write/.test(agent.child.stderr),
-              () => `a warning: ${agent.child.stderr}`,
-            );
-            await agent.updateFile(target, newContents, { timeout: 10_000 });
-          }),
+/** What `attempt` comes to in `child` when the record of its lock cannot be cleared: the last thing that is written. */
+async function withoutRelease<T>(
+  children: Children,
+  child: Child,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const traced = (faults: string[]) => withFaults(children, child.pid, faults, attempt);
+  await traced([]);
+  const { calls } = await withSteadyCalls(() => traced([]));
+  const release = calls.findLast(({ name }) => name === 'pwrite64');
+  expect(release?.line).toContain('holdfast lock 1');
+  const { value } = await traced([`pwrite64:error=EIO:when=${String(release?.occurrence)}`]);
+  await until(
+    () => /EIO: i\/o error, write/.test(child.stderr),
+    () => `a warning: ${child.stderr}`,
+  );
+  return value;
+}
+
+describe.runIf(has('strace', 'straceAttach'))('when the lock cannot be cleared at the end', () => {
+  test.each(['updateFile', 'updateFileSync'] as const)(
+    'an update is made, and its caller is told so: %s',
+    async (form) => {
+      await withTemporaryDirectory(async (directory) =>
+        withAgent(async (agent, agents) => {
+          const target = path.join(directory, 'data');
+          const value = await withoutRelease(agents.children, agent.child, async () => {
+            await makeFile(target, oldContents);
+            return outcomeOf(agent[form](target, newContents));
+          });
+          expect(value).not.toBeInstanceOf(Error);
+          await expectFile(target, { contents: oldContents + newContents, mode: 0o640 });
+          await agent.updateFile(target, newContents, { timeout: 10_000 });
+        }),
+      );
+    },
+  );
+
+  test('an update whose function throws rejects with that error', async () => {
+    await withTemporaryDirectory(async (directory) =>
+      withAgent(async (agent, agents) => {
+        const target = path.join(directory, 'data');
+        await makeFile(target, oldContents);
+        const value = await withoutRelease(agents.children, agent.child, () =>
+          outcomeOf(agent.failUpdate(target, 'thrown by the function')),
         );
-      },
+        expect(value).toMatchObject({ message: 'thrown by the function' });
+        await expectFile(target, { contents: oldContents, mode: 0o640 });
+        await agent.updateFile(target, newContents, { timeout: 10_000 });
+      }),
     );
-  },
-);
+  });
+
+  test.each([
+    ['update', { status: 'running' }],
+    ['appendLog', 'a line'],
+  ])('a change of a job is made, and its caller is told so: %s', async (method, change) => {
+    await withTemporaryDirectory(async (directory) =>
+      withChildren(async (children) => {
+        const agent = await JobAgent.start(children, directory);
+        const { error } = await withoutRelease(children, agent.child, () =>
+          agent.call(method, 'job', change),
+        );
+        expect(error).toBeUndefined();
+        const { value } = await agent.call('read', 'job');
+        expect(value).toMatchObject({ id: 'job' });
+        expect((await agent.call('remove', 'job')).value).toBe(true);
+      }),
+    );
+  });
+});

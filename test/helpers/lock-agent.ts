@@ -230,6 +230,11 @@ export class LockAgent {
     return this.call('updateFileSync', target, text, options);
   }
 
+  /** An update whose function throws an error with that message. */
+  async failUpdate(target: string, message: string): Promise<never> {
+    return this.call('failUpdate', target, message);
+  }
+
   /** Opens the one journal of the agent. */
   async openJournal(file: string, options?: JournalOptions): Promise<void> {
     await this.call('openJournal', file, options);
