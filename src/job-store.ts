@@ -45,7 +45,7 @@ import {
   type JobState,
   type StoredJob,
 } from './jobs/state.js';
-import { withLock } from './lock.js';
+import { changeUnderLock } from './lock.js';
 import type { WithLockOptions } from './options.js';
 import { RoundGroups } from './rounds.js';
 
@@ -284,7 +284,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
   async #removeUnnamed(log: string): Promise<void> {
     const place = placeOfName(this.directory, jobNameOfLog(log) ?? '');
     const options: WithLockOptions = { ...this.#settings.lock, nested: 'wait' };
-    await withLock(place.lockTarget, options, async (held) => {
+    await changeUnderLock(place.lockTarget, options, async (held) => {
       const state = await readState(this.#settings, place);
       if (state?.log.file === log) return;
       held.verify();

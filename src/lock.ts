@@ -91,25 +91,46 @@ export async function withLock<Result>(
   maybeFunction?: unknown,
 ): Promise<Result> {
   const { options, fn } = splitArguments('withLock', optionsOrFunction, maybeFunction);
-  const request = toRequest('withLock', target, options);
-  const outer = flow.getStore();
-  const held = await acquireNested(request, outer);
-  const frame: Frame = { lock: held, active: true, outer };
-  let returned: Result;
-  try {
-    returned = (await flow.run(frame, () => fn(held))) as Result;
-  } catch (error) {
-    frame.active = false;
-    await releaseOrWarn(held);
-    throw error;
-  }
-  frame.active = false;
+  const { held, returned } = await runUnderLock(toRequest('withLock', target, options), fn);
   try {
     await verifyNotLost(held);
   } finally {
     await held.release();
   }
+  return returned as Result;
+}
+
+/**
+ * As {@link withLock}, for a change of ours that is made, or not, by the time `change` returns: it stands whatever becomes of
+ * the lock afterwards, and whoever is told otherwise would make it again. A release that fails is a warning.
+ */
+export async function changeUnderLock<Result>(
+  target: string,
+  options: WithLockOptions,
+  change: LockedFunction<Promise<Result>>,
+): Promise<Result> {
+  const { held, returned } = await runUnderLock(toRequest('withLock', target, options), change);
+  await releaseOrWarn(held);
   return returned;
+}
+
+/** Hands back the lock as well, unless `fn` throws. */
+async function runUnderLock<Result>(
+  request: LockRequest,
+  fn: LockedFunction<Result | PromiseLike<Result>>,
+): Promise<{ held: FileLock; returned: Awaited<Result> }> {
+  const outer = flow.getStore();
+  const held = await acquireNested(request, outer);
+  const frame: Frame = { lock: held, active: true, outer };
+  try {
+    const returned = await flow.run(frame, () => fn(held));
+    frame.active = false;
+    return { held, returned };
+  } catch (error) {
+    frame.active = false;
+    await releaseOrWarn(held);
+    throw error;
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
 import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
-import { withLock, withLockSync } from './lock.js';
+import { changeUnderLock, withLockSync } from './lock.js';
 import {
   isReplaceFailure,
   native,
@@ -152,7 +152,7 @@ export async function replace(
     return commit(request, data);
   };
   if (request.lock) return swap(request.lock);
-  return withLock(path, { signal, ...placeOptions(request) }, swap);
+  return changeUnderLock(path, { signal, ...placeOptions(request) }, swap);
 }
 
 async function commit(

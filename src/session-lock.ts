@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { HoldfastError } from './errors.js';
 import { publish } from './events.js';
 import type { FileLock } from './file-lock.js';
-import { withLock } from './lock.js';
+import { changeUnderLock } from './lock.js';
 import { readRegularFile } from './read-file.js';
 import { removeFile } from './remove-file.js';
 import { replaceFile } from './replace.js';
@@ -191,7 +191,8 @@ export class SessionLock {
     change: (found: Look, held: FileLock) => Promise<Outcome>,
   ): Promise<SessionTransition> {
     const { parents, timeout } = this.#place;
-    return withLock(this.path, { parents, timeout, signal: call.signal }, async (held) => {
+    const options = { parents, timeout, signal: call.signal };
+    return changeUnderLock(this.path, options, async (held) => {
       const found = await this.#look(call);
       if (found.foreign) throw this.#corrupt('refused a file that holds other data');
       const outcome = await change(found, held).catch((error: unknown): Outcome => {

@@ -2,7 +2,7 @@
 import { sep } from 'node:path';
 import { HoldfastError } from './errors.js';
 import { realPath } from './links.js';
-import { withLock } from './lock.js';
+import { changeUnderLock } from './lock.js';
 import { checkNames, toPath, toSignal, toTimeout } from './option-checks.js';
 import { readRegularFile } from './read-file.js';
 import { replaceFile } from './replace.js';
@@ -53,7 +53,7 @@ export async function incrementSessionCounter(
   const parents = 'refuse-links';
   const directory = safeSessionPath(await realPath(toPath('root', root)), sessionId);
   const file = `${directory}${sep}${counterName}`;
-  return withLock(directory, { parents, timeout, signal }, async (held) => {
+  return changeUnderLock(directory, { parents, timeout, signal }, async (held) => {
     const value = (await readCounter(file)) + 1;
     await replaceFile(file, `${value}\n`, {
       ...{ parents, signal, lock: held, mode: 0o600, recursive: true, dirMode: 0o700 },

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -9,6 +10,7 @@ import { newContents, oldContents, outcomeOf, withAgent } from './helpers/failin
 import { JobAgent } from './helpers/job-agent.js';
 import { until } from './helpers/process-figures.js';
 import { expectFile, makeFile } from './helpers/replaced-file.js';
+import { fieldsOfAge, hour, sessionFields, sessionFileOf, sha256 } from './helpers/session-file.js';
 import { withFaults, withSteadyCalls } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
@@ -55,15 +57,56 @@ describe.runIf(has('strace', 'straceAttach'))('when the lock cannot be cleared a
       withAgent(async (agent, agents) => {
         const target = path.join(directory, 'data');
         await makeFile(target, oldContents);
-        const value = await withoutRelease(agents.children, agent.child, () =>
-          outcomeOf(agent.failUpdate(target, 'thrown by the function')),
-        );
+        const value = await withoutRelease(agents.children, agent.child, async () => {
+          const outcome = await outcomeOf(agent.failUpdate(target, 'thrown by the function'));
+          // A call that fails is told so while its round goes on for others; by the next answer the lock has been released.
+          await agent.readRegularFile(target);
+          return outcome;
+        });
         expect(value).toMatchObject({ message: 'thrown by the function' });
         await expectFile(target, { contents: oldContents, mode: 0o640 });
         await agent.updateFile(target, newContents, { timeout: 10_000 });
       }),
     );
   });
+
+  test('a compare-and-swap is made, and its caller is told so', async () => {
+    await withTemporaryDirectory(async (directory) =>
+      withAgent(async (agent, agents) => {
+        const target = path.join(directory, 'data');
+        const value = await withoutRelease(agents.children, agent.child, async () => {
+          await makeFile(target, oldContents);
+          const ifMatch = { sha256: sha256(oldContents) };
+          return outcomeOf(agent.replaceFile(target, newContents, { ifMatch }));
+        });
+        expect(value).not.toBeInstanceOf(Error);
+        expect(readFileSync(target, 'utf8')).toBe(newContents);
+      }),
+    );
+  });
+
+  test.each([
+    { method: 'create', before: null },
+    { method: 'renew', before: fieldsOfAge(0, sessionFields('s-1')) },
+    { method: 'release', before: fieldsOfAge(0, sessionFields('s-1')) },
+    { method: 'breakStale', before: fieldsOfAge(2 * hour, sessionFields('s-1')) },
+  ] as const)(
+    'a transition of a session lock is made, and its caller is told so: $method',
+    async ({ method, before }) => {
+      await withTemporaryDirectory(async (directory) =>
+        withAgent(async (agent, agents) => {
+          const file = path.join(directory, 'tool.lock');
+          const value = await withoutRelease(agents.children, agent.child, () => {
+            if (before === null) rmSync(file, { force: true });
+            else writeFileSync(file, sessionFileOf(before));
+            return outcomeOf(agent.session(method, file, { session: 's-1' }));
+          });
+          expect(value).toMatchObject({ changed: true });
+          expect(existsSync(file)).toBe(method === 'create' || method === 'renew');
+        }),
+      );
+    },
+  );
 
   test.each([
     ['update', { status: 'running' }],

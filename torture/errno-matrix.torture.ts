@@ -1,13 +1,17 @@
+import { rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { tryLockSync } from 'holdfast';
+import { SessionLock, tryLockSync } from 'holdfast';
+import type { SessionLockReason } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from '../test/helpers/capabilities.js';
 import { newContents, oldContents, outcomeOf } from '../test/helpers/failing-replaces.js';
 import { AgentError, withLockAgents } from '../test/helpers/lock-agent.js';
-import type { LockAgents, ProcessAgent } from '../test/helpers/lock-agent.js';
+import type { ProcessAgent } from '../test/helpers/lock-agent.js';
 import { makeFile } from '../test/helpers/replaced-file.js';
+import { fieldsOfAge, hour, sessionFields, sessionFileOf } from '../test/helpers/session-file.js';
 import { withFaults, withSteadyCalls } from '../test/helpers/system-call-faults.js';
 import type { SystemCall } from '../test/helpers/system-call-faults.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';
@@ -37,59 +41,115 @@ const operations: Record<string, (agent: ProcessAgent, target: string) => Promis
 const addition = newContents;
 const changed = oldContents + addition;
 
-const each = share(0.3) / Object.keys(operations).length;
+/** A transition of a session lock: what is in its file before, and what may be there after it. */
+const transitions: Record<
+  'create' | 'renew' | 'release' | 'breakStale',
+  { age: number | null; after: SessionLockReason[] }
+> = {
+  create: { age: null, after: ['absent', 'own'] },
+  renew: { age: 0, after: ['own'] },
+  release: { age: 0, after: ['own', 'absent'] },
+  // An expired one is still its session's own.
+  breakStale: { age: 2 * hour, after: ['own', 'absent'] },
+};
+
+const each = share(0.3) / (Object.keys(operations).length + Object.keys(transitions).length);
 
 describe.runIf(has('strace', 'straceAttach'))('a system call that fails leaves old or new', () => {
   test.each(Object.entries(operations))(
     '%s',
-    async (name, operation) => {
-      await withTemporaryDirectory(async (directory) =>
-        withLockAgents(async (agents) => {
-          const target = path.join(directory, 'data');
-          const matrix = new Matrix(name);
-          const agent = await agents.process();
-          // The first use of a directory makes other calls.
-          await operation(agent, await makeFile(target, oldContents));
-          const { calls } = await withSteadyCalls(() =>
-            attempt(agents, agent, target, operation, []),
-          );
-          const random = randomFrom(seed);
-          const end = performance.now() + each;
-          const points = shuffled(calls, random);
-          const kinds = shuffled(errnos, random);
-          for (let round = 0; round < errnos.length && performance.now() < end; round++) {
-            for (const [index, call] of points.entries()) {
-              if (performance.now() >= end) break;
-              const errno = kinds[(index + round) % kinds.length] ?? 'EIO';
-              const fault = `${call.name}:error=${errno}:when=${call.occurrence}`;
-              const attempted = attempt(agents, agent, target, operation, [fault]);
-              const result = await attempted.catch((error: unknown) => {
-                // Now and then the engine makes a call of its own before, and this one is not reached.
-                if (/None of the faults/.test(String(error))) return null;
-                throw error;
-              });
-              if (result === null) continue;
-              const where = `${errno} at ${call.line}`;
-              matrix.add(call, await outcomeAt(agent, target, result.value, where));
-            }
-          }
-          matrix.report(calls);
-        }),
-      );
-    },
+    (name, operation) =>
+      tryEveryCall(name, (agent, target) => ({
+        prepare: () => makeFile(target, oldContents, 0o604),
+        run: () => operation(agent, target),
+        outcome: (value, where) => outcomeAt(agent, target, value, where),
+      })),
+    timeLimit,
+  );
+
+  test.each(Object.entries(transitions))(
+    'SessionLock, %s',
+    (name, { age, after }) =>
+      tryEveryCall(`SessionLock, ${name}`, (agent, target) => ({
+        prepare: async () => {
+          if (age === null) rmSync(target, { force: true });
+          else await writeFile(target, sessionFileOf(fieldsOfAge(age, sessionFields(session))));
+        },
+        run: () => agent.session(name as keyof typeof transitions, target, { session }),
+        outcome: async (value, where) => {
+          if (value instanceof Error) expectCode(value, where);
+          const { reason } = await new SessionLock(target).status({ session });
+          expect(after, where).toContain(reason);
+          expectFree(target, where);
+          return value instanceof Error ? `error, ${reason}` : `done, ${reason}`;
+        },
+      })),
     timeLimit,
   );
 });
 
-async function attempt(
-  agents: LockAgents,
-  agent: ProcessAgent,
-  target: string,
-  operation: (agent: ProcessAgent, target: string) => Promise<unknown>,
-  faults: string[],
-): Promise<{ value: unknown; calls: SystemCall[] }> {
-  await makeFile(target, oldContents, 0o604);
-  return withFaults(agents.children, agent.pid, faults, () => outcomeOf(operation(agent, target)));
+const session = 's-1';
+
+interface Tried {
+  /** Comes before each attempt. */
+  prepare: () => Promise<unknown>;
+  run: () => Promise<unknown>;
+  /** Looks at what an attempt has left, and names it. */
+  outcome: (value: unknown, where: string) => Promise<string>;
+}
+
+/** Lets each system call that an attempt makes fail in turn, with one errno after the other, as long as there is time. */
+async function tryEveryCall(
+  name: string,
+  of: (agent: ProcessAgent, target: string) => Tried,
+): Promise<void> {
+  await withTemporaryDirectory(async (directory) =>
+    withLockAgents(async (agents) => {
+      const target = path.join(directory, 'data');
+      const matrix = new Matrix(name);
+      const agent = await agents.process();
+      const { prepare, run, outcome } = of(agent, target);
+      const attempt = async (faults: string[]) => {
+        await prepare();
+        return withFaults(agents.children, agent.pid, faults, () => outcomeOf(run()));
+      };
+      // The first use of a directory makes other calls.
+      await prepare();
+      await run();
+      const { calls } = await withSteadyCalls(() => attempt([]));
+      const random = randomFrom(seed);
+      const end = performance.now() + each;
+      const points = shuffled(calls, random);
+      const kinds = shuffled(errnos, random);
+      for (let round = 0; round < errnos.length && performance.now() < end; round++) {
+        for (const [index, call] of points.entries()) {
+          if (performance.now() >= end) break;
+          const errno = kinds[(index + round) % kinds.length] ?? 'EIO';
+          const fault = `${call.name}:error=${errno}:when=${call.occurrence}`;
+          const result = await attempt([fault]).catch((error: unknown) => {
+            // Now and then the engine makes a call of its own before, and this one is not reached.
+            if (/None of the faults/.test(String(error))) return null;
+            throw error;
+          });
+          if (result === null) continue;
+          matrix.add(call, await outcome(result.value, `${errno} at ${call.line}`));
+        }
+      }
+      matrix.report(calls);
+    }),
+  );
+}
+
+function expectCode(error: AgentError | Error, where: string): void {
+  expect(error, `${where}: ${error.message}`).toMatchObject({
+    code: expect.stringMatching(/^E[A-Z]+$/) as unknown,
+  });
+}
+
+function expectFree(target: string, where: string): void {
+  const free = tryLockSync(target);
+  expect(free, `${where}: the lock is free`).not.toBeNull();
+  free?.releaseSync();
 }
 
 /** What the file holds after it, which has to be what the error says; and nobody has the lock. */
@@ -101,15 +161,13 @@ async function outcomeAt(
 ): Promise<string> {
   const failed = value instanceof AgentError;
   const claimed = failed ? (value.targetState ?? 'old') : 'done';
-  if (failed) expect(value.code, `${where}: ${value.message}`).toMatch(/^E[A-Z]+$/);
+  if (failed) expectCode(value, where);
   expect(claimed, where).not.toBe('unknown');
   const contents = (await agent.readRegularFile(target))?.contents.toString();
   if (claimed === 'old' || claimed === 'restored') expect(contents, where).toBe(oldContents);
   else if (claimed === 'new') expect(contents, where).toBe(changed);
   else expect([oldContents, changed], where).toContain(contents);
-  const free = tryLockSync(target);
-  expect(free, `${where}: the lock is free`).not.toBeNull();
-  free?.releaseSync();
+  expectFree(target, where);
   await (await agent.lock(target, { timeout: 10_000 })).release();
   return claimed === 'done' && contents === changed ? 'done, new' : claimed;
 }
