@@ -18,7 +18,7 @@ export interface Call {
 
 /** What the engine does for itself: it depends on the moment, and nothing of the lock does on it. */
 export const ofTheEngine =
-  /^(brk|mmap|munmap|mprotect|madvise|futex|read|write|getpid|sched_yield|epoll_.*)$/;
+  /^(brk|mmap|munmap|mprotect|madvise|futex|read|write|getpid|sched_yield|rt_sigprocmask|epoll_.*)$/;
 
 export interface Tracing {
   faults?: readonly string[];
