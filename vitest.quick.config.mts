@@ -10,12 +10,14 @@ const thorough = [
   ...['replace-failing-calls', 'replace-full-disk', 'replace-leftovers', 'replace-modes'],
   ...['replace-kills-copy', 'replace-kills-named', 'replace-kills-rename', 'replace-defects-ends'],
   ...['replace-without-links', 'replace-without-descriptors', 'kill-at-every-system-call'],
-  ...['take-over-kills', 'job-store-failures', 'lock-file-mode'],
+  ...['take-over-kills', 'job-store-failures', 'lock-file-mode', 'update-release-failure'],
+  ...['replace-fallback', 'wait-process-end', 'wait-signals'],
   // Many processes, for a while.
   ...['cli-demo', 'replace-many-processes', 'second-implementation', 'take-over-load'],
   ...['proper-lockfile/mixed-fleet', 'reports/approvals/approvals', 'session-lock-races'],
   // The command, a process for each case; and much that is planted.
-  ...['cli-usage', 'cli-doctor', 'planted-lock-file', 'foreign-content', 'fail-open-updates'],
+  ...['cli-usage', 'cli-doctor', 'cli-replace', 'cli-session'],
+  ...['planted-lock-file', 'foreign-content', 'fail-open-updates'],
   ...['take-over-clocks', 'reports/lock-tool/lock-tool'],
   // What packs, installs or builds.
   ...['package', 'bundlers', 'lint-rules', 'bench', 'comparison', 'docs-code'],
