@@ -171,6 +171,20 @@ export function withLockSync<Result>(
   return returned;
 }
 
+/** As {@link changeUnderLock}, on this thread. */
+export function changeUnderLockSync<Result>(
+  target: string,
+  options: LockSyncOptions,
+  change: LockedFunction<Result>,
+): Result {
+  const held = acquireSync(toRequest('withLockSync', target, options));
+  try {
+    return change(held);
+  } finally {
+    releaseSyncOrWarn(held);
+  }
+}
+
 /** A `withLock` that runs in the current asynchronous flow, and the ones around it. */
 interface Frame {
   lock: FileLock;

@@ -5,7 +5,7 @@ import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
 import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
-import { changeUnderLock, withLockSync } from './lock.js';
+import { changeUnderLock, changeUnderLockSync } from './lock.js';
 import {
   isReplaceFailure,
   native,
@@ -133,7 +133,7 @@ export function replaceSync(request: ReplaceRequest, bytes: Uint8Array): Replace
   };
   return request.lock
     ? swap(request.lock)
-    : withLockSync(request.path, placeOptions(request), swap);
+    : changeUnderLockSync(request.path, placeOptions(request), swap);
 }
 
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */

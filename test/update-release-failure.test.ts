@@ -70,20 +70,23 @@ describe.runIf(has('strace', 'straceAttach'))('when the lock cannot be cleared a
     );
   });
 
-  test('a compare-and-swap is made, and its caller is told so', async () => {
-    await withTemporaryDirectory(async (directory) =>
-      withAgent(async (agent, agents) => {
-        const target = path.join(directory, 'data');
-        const value = await withoutRelease(agents.children, agent.child, async () => {
-          await makeFile(target, oldContents);
-          const ifMatch = { sha256: sha256(oldContents) };
-          return outcomeOf(agent.replaceFile(target, newContents, { ifMatch }));
-        });
-        expect(value).not.toBeInstanceOf(Error);
-        expect(readFileSync(target, 'utf8')).toBe(newContents);
-      }),
-    );
-  });
+  test.each(['replaceFile', 'replaceFileSync'] as const)(
+    'a compare-and-swap is made, and its caller is told so: %s',
+    async (form) => {
+      await withTemporaryDirectory(async (directory) =>
+        withAgent(async (agent, agents) => {
+          const target = path.join(directory, 'data');
+          const value = await withoutRelease(agents.children, agent.child, async () => {
+            await makeFile(target, oldContents);
+            const ifMatch = { sha256: sha256(oldContents) };
+            return outcomeOf(agent[form](target, newContents, { ifMatch }));
+          });
+          expect(value).not.toBeInstanceOf(Error);
+          expect(readFileSync(target, 'utf8')).toBe(newContents);
+        }),
+      );
+    },
+  );
 
   test.each([
     { method: 'create', before: null },
