@@ -40,7 +40,7 @@ try {
   const config = ['--config', 'torture/vitest.config.mts', '--configLoader', 'runner'];
   const child = spawn(
     process.execPath,
-    [vitest, 'run', ...config, '--no-file-parallelism', '--reporter=verbose', ...chosen, ...files],
+    [vitest, 'run', ...config, '--no-file-parallelism', ...chosen, ...files],
     {
       cwd: projectDirectory,
       stdio: 'inherit',

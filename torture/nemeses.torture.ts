@@ -16,7 +16,7 @@ describe('the promises hold under', () => {
         const result = await campaign(nemesis, each, seed + index);
         const { violations, ...row } = result;
         report('nemesis', { ...row, violations: violations.length });
-        expect(violations).toEqual([]);
+        expect(violations, violations[0]).toEqual([]);
         updates += result.writes;
       },
       timeLimit,
@@ -42,7 +42,8 @@ describe('the checker finds a', () => {
     async ({ fault, nemesis, rule }) => {
       let found: string[] = [];
       let runs = 0;
-      while (runs < 5 && found.length === 0) {
+      // On a slow machine it may take some before anybody is caught at it.
+      while (runs < 20 && found.length === 0) {
         runs += 1;
         const { violations } = await campaign(nemesis, share(0.1) / faults.length, seed + runs, {
           fault,

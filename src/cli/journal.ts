@@ -1,6 +1,6 @@
 import { HoldfastError } from '../index.js';
 import { toPrintableJson, type JournalLine } from '../journal-line.js';
-import { readJournal } from '../journal-reader.js';
+import { readJournal } from './journal-reader.js';
 import { defineCommand, onlyOperand } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { print as complain } from './report.js';

@@ -2,8 +2,8 @@
 import { constants, promises, type Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
-import { HoldfastError, type HoldfastErrorCode } from './errors.js';
-import type { JournalLine } from './journal-line.js';
+import { HoldfastError, type HoldfastErrorCode } from '../errors.js';
+import type { JournalLine } from '../journal-line.js';
 
 /** No event comes near that; what does is passed over, and not kept in memory. */
 const longestLine = 1 << 20;
