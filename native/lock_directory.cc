@@ -106,6 +106,15 @@ Error OpenMade(const DirectoryRules& rules, const std::string& path, const Direc
   return Keep(rules, path, std::move(handle), held, /*contested=*/false);
 }
 
+// A directory that was made just now and cannot be used would keep everybody out until it is stale. What has its name is that
+// one: it is too young for anybody to have put another in its place.
+void RemoveMade(const Directory& parent, const std::string& name) {
+  FileStatus status;
+  if (InspectName(parent, name, &status).ok() && status.kind == FileKind::kDirectory) {
+    static_cast<void>(RemoveName(parent, name, status.identity));
+  }
+}
+
 // The name is taken by what is no directory. proper-lockfile takes it for a lock as long as it is fresh.
 Error JudgeOther(const DirectoryRules& rules, const Directory& parent, Finding* finding) {
   FileStatus status;
@@ -129,7 +138,11 @@ Error ClaimOnce(const DirectoryRules& rules, const std::string& path, HeldLock* 
     *finding = Finding::kBusy;
     return {};
   }
-  if (created && error.ok()) return OpenMade(rules, path, directory, held, finding);
+  if (created) {
+    if (error.ok()) error = OpenMade(rules, path, directory, held, finding);
+    if (!error.ok() && held->directory == nullptr) RemoveMade(parent, rules.name);
+    return error;
+  }
   if (error.ok()) return TakeOver(rules, path, directory, held, finding);
   // What is no directory cannot be opened as one, which Windows says otherwise; or it went before it was opened.
   if (error.number != ENOTDIR && error.number != ENOENT) return error;
@@ -219,7 +232,8 @@ Error ClaimDirectory(const DirectoryRules& rules, HeldLock* held, bool* busy) {
     bool in_place = false;
     Error error = held->directory->IsInPlace(location.directory, &in_place);
     *busy = !in_place;
-    if (*busy) held->directory.reset();
+    // Where nobody can tell, it is ours still, and to be removed.
+    if (*busy && (error.ok() || error.number == ENOENT)) held->directory.reset();
     return error;
   }
   Error error;
@@ -243,7 +257,8 @@ Error LeaveWhole(HeldLock* held) {
     // Where the lock file stays, its record must not point to what is gone.
     if (first.ok()) held->recorded_directory.clear();
   }
-  if (held->leaves_nothing) {
+  // As long as the directory is there, the record tells the next of us that it is nobody's.
+  if (held->leaves_nothing && first.ok()) {
     // It would do no harm where it is.
     static_cast<void>(RemoveLockFile(location.directory, location.name, held->file.identity));
   }

@@ -83,24 +83,40 @@ export class BridgedHolding extends Holding {
 
   protected async giveBack(fs: LockfileFs | undefined): Promise<void> {
     forgetDelivery(this.#id);
-    const robbed = await isRobbed(this.#held, this.#settings);
+    let robbed: boolean;
     try {
+      robbed = await isRobbed(this.#held, this.#settings);
       if (fs !== undefined) await makeCalls(fs, removeByCalls(this.lockfilePath));
-    } finally {
-      await this.#held.release();
+    } catch (error) {
+      // Whatever it was, nobody would release it another time.
+      await this.#held.release().catch(() => undefined);
+      throw error;
     }
+    await this.#held.release();
     if (robbed) throw robbedError();
   }
 
   protected giveBackSync(fs: LockfileFs | undefined): void {
     forgetDelivery(this.#id);
-    const robbed = isRobbedSync(this.#held, this.#settings);
+    let robbed: boolean;
     try {
+      robbed = isRobbedSync(this.#held, this.#settings);
       if (fs !== undefined) makeCallsSync(fs, removeByCalls(this.lockfilePath));
-    } finally {
-      this.#held.releaseSync();
+    } catch (error) {
+      this.#releaseQuietly();
+      throw error;
     }
+    this.#held.releaseSync();
     if (robbed) throw robbedError();
+  }
+
+  /** After another error, which tells what is the matter. */
+  #releaseQuietly(): void {
+    try {
+      this.#held.releaseSync();
+    } catch {
+      // Closing its file has released it all the same.
+    }
   }
 
   protected async giveUp(): Promise<void> {

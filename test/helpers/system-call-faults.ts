@@ -35,9 +35,21 @@ export const fileCalls = [
   'getdents64',
 ];
 
+/** The calls that were to fail were not made. */
+export class FaultNotReached extends Error {
+  constructor(
+    faults: readonly string[],
+    /** What was done without a fault came to this. */
+    readonly value: unknown,
+  ) {
+    super(`None of the faults ${faults.join(' ')} happened`);
+  }
+}
+
 /**
  * Runs `use` while strace watches the `fileCalls` of process `pid`, in all its threads, and makes them fail as `faults`
- * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its first. Rejects if there are faults and none of them happened.
+ * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its first. Rejects with a
+ * `FaultNotReached` if there are faults and none of them happened.
  */
 export async function withFaults<T>(
   children: Children,
@@ -62,7 +74,7 @@ export async function withFaults<T>(
     await tracer.waitForExit();
     const calls = parse(await readFile(log, 'utf8'));
     if (faults.length > 0 && !calls.some(({ injected }) => injected)) {
-      throw new Error(`None of the faults ${faults.join(' ')} happened`);
+      throw new FaultNotReached(faults, value);
     }
     return { value, calls };
   } finally {
