@@ -11,13 +11,64 @@ import { hang } from '../test/helpers/hung-holder.js';
 import { AgentLock, withLockAgents } from '../test/helpers/lock-agent.js';
 import type { ProcessAgent } from '../test/helpers/lock-agent.js';
 import { withLockfileAgents } from '../test/helpers/lockfile-agent.js';
+import { kernelWaiters, until } from '../test/helpers/process-figures.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';
 import { expectCode, expectFree, tryEveryCall } from './every-call.js';
 import { share, timeLimit } from './plan.js';
 
-const each = share(0.05) / 3;
+const each = share(0.05) / 6;
+/** Milliseconds that a wait under strace may take until the kernel knows of it. */
+const longestToBegin = 300;
 
 describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fails in', () => {
+  test.each(['lock', 'lockSync', 'updateFile'] as const)(
+    'a wait leaves the lock to nobody: %s',
+    async (name) => {
+      await withTemporaryDirectory(async (directory) =>
+        withLockAgents(async (agents) => {
+          const target = path.join(directory, 'data');
+          const [agent, holder] = [await agents.process(), await agents.process()];
+          let held: AgentLock;
+          const wait = async () => {
+            if (name === 'updateFile') await agent.updateFile(target, 'more', { timeout: 10_000 });
+            else await (await agent[name](target, { timeout: 10_000 })).release();
+          };
+          await tryEveryCall(agents.children, each, {
+            name: `${name}, after a wait`,
+            pid: agent.pid,
+            unsteady: true,
+            prepare: async () => {
+              held = await holder.lock(target);
+            },
+            run: async () => {
+              let settled = false;
+              const waiting = outcomeOf(wait()).finally(() => (settled = true));
+              const begin = performance.now();
+              // Where it fails before, or has to look again and again, the kernel knows of no waiter.
+              await until(
+                () =>
+                  settled ||
+                  kernelWaiters(held.lockPath) > 0 ||
+                  performance.now() - begin > longestToBegin,
+                'the wait to begin',
+              );
+              await held.release();
+              const value = await waiting;
+              if (value instanceof Error) throw value;
+            },
+            outcome: async (value, where) => {
+              if (value instanceof Error) expectCode(value, where);
+              expectFree(target, where);
+              await (await holder.lock(target, { timeout: 10_000 })).release();
+              return value instanceof Error ? 'error' : 'done';
+            },
+          });
+        }),
+      );
+    },
+    timeLimit,
+  );
+
   test(
     'a take-over leaves the lock to the holder before or to the next one, and never to both',
     async () => {
