@@ -159,7 +159,7 @@ describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fai
     timeLimit,
   );
 
-  test(
+  test.runIf(has('birthTimes'))(
     'the drop-in keeps nobody out, but those who go by the directory alone if that cannot be removed',
     async () => {
       await withTemporaryDirectory(async (directory) =>

@@ -10,7 +10,7 @@ import { withLockfileAgents } from '../helpers/lockfile-agent.js';
 import { FaultNotReached, withFaults } from '../helpers/system-call-faults.js';
 import { withTemporaryDirectory } from '../helpers/temporary-directory.js';
 
-describe.runIf(has('strace', 'straceAttach'))('a system call that fails', () => {
+describe.runIf(has('strace', 'straceAttach', 'birthTimes'))('a system call that fails', () => {
   test('once the directory is made keeps nobody out', async () => {
     await withTemporaryDirectory(async (directory) =>
       withLockfileAgents(async (start) =>
