@@ -47,6 +47,15 @@ const lockNames = new Set([
   ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],
 ]);
 const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
+const updateNames: ReadonlySet<string> = new Set(
+  [...replaceOptionNames, ...lockNames, ...ownNames].filter((name) => !notForUpdate.has(name)),
+);
+const updateSyncNames = without(updateNames, 'signal');
+const namesElsewhere = new Set([...updateNames, ...lockOptionNames]);
+/** What each step is told. */
+const namesForLock = new Set([...lockNames, 'links', 'parents']);
+const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents']);
+const namesForReplace = without(replaceOptionNames, 'signal');
 
 /**
  * Changes a file under its lock: takes the lock, reads, calls `fn`, replaces the file by what it returned, releases.
@@ -154,23 +163,33 @@ function parseJson(path: string | URL, contents: Buffer): unknown {
   }
 }
 
-function splitOptions(form: string, path: unknown, options: unknown): UpdateParts {
-  const names = [...replaceOptionNames, ...lockNames, ...ownNames].filter(
-    (name) => !notForUpdate.has(name) && !(form.endsWith('Sync') && name === 'signal'),
-  );
-  const allowed = new Set(names);
-  const given = checkNames(form, options, allowed, new Set([...allowed, ...lockOptionNames])) ?? {};
-  const pick = (wanted: ReadonlySet<string>): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(given).filter(([name]) => wanted.has(name)));
+function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+  return new Set([...names].filter((one) => one !== name));
+}
+
+function pick(
+  given: Record<string, unknown>,
+  wanted: ReadonlySet<string>,
+): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => wanted.has(name)));
+}
+
+function splitOptions(
+  form: 'updateFile' | 'updateFileSync',
+  path: unknown,
+  options: unknown,
+): UpdateParts {
+  const synchronous = form === 'updateFileSync';
+  const allowed = synchronous ? updateSyncNames : updateNames;
+  const given = checkNames(form, options, allowed, namesElsewhere) ?? {};
   const target = toPath('path', path);
   const signal = given.signal === undefined ? undefined : toSignal(given.signal);
   const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
-  const replaceOptions = pick(replaceOptionNames);
-  delete replaceOptions.signal;
-  const lockOptions = { ...pick(new Set([...lockNames, 'links', 'parents'])), timeout };
-  const readOptions = pick(new Set(['maxBytes', 'journalDir', 'links', 'parents']));
+  const replaceOptions = pick(given, namesForReplace);
+  const lockOptions = { ...pick(given, namesForLock), timeout };
+  const readOptions = pick(given, namesForRead);
   // Checked here, so that a mistake shows before anything is locked.
-  toRequest(form.endsWith('Sync') ? 'lockSync' : 'lock', target, lockOptions);
+  toRequest(synchronous ? 'lockSync' : 'lock', target, lockOptions);
   toReadRequest('readRegularFile', target, readOptions);
   toReplaceRequest('replaceFile', target, replaceOptions);
   return {
