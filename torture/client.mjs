@@ -46,7 +46,7 @@ function tell(kind, fields = {}, at = now()) {
 
 let holds = 0;
 let writes = 0;
-const nextVersion = () => plan.versions + (isMainThread ? 0 : threadId * 100_000) + ++writes;
+const nextVersion = () => plan.versions + (isMainThread ? 0 : threadId * 1_000_000) + ++writes;
 const contents = (version) => contentsOf(version, 32 + random(maxSize - 32));
 const read = (bytes) => numberOf(bytes) ?? null;
 

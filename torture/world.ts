@@ -80,7 +80,8 @@ export class World {
       seed: this.random(2 ** 31),
       ttl: 0,
       maxSize: 20_000,
-      versions: number * 10_000_000,
+      // Room for a hundred thousand threads, with a million writes each.
+      versions: number * 100_000_000_000,
       workers: false,
       exits: false,
       ...this.traits,
