@@ -74,6 +74,11 @@ describe('a history that keeps every promise', () => {
     const ttl = 100;
     const robbed = [grant('a', 1, { ttl }), turn('a', 2), invoke('b', 3), grant('b', 120, { ttl })];
     expect(rulesBroken([...robbed, lost('a', 150), release('b', 160)])).toEqual([]);
+    const shared = { shared: true, token: null };
+    const turned = [grant('a', 1, { ttl }), turn('a', 130), invoke('c', 131), grant('c', 132)];
+    const lostToBoth = [grant('b', 128, shared), release('b', 129), ...turned, lost('a', 150)];
+    expect(rulesBroken([...lostToBoth, release('c', 160)]), 'by one that shares').toEqual([]);
+    expect(rulesBroken([...turned, lost('a', 150)]), 'by one that was killed').toEqual([]);
     const removed = [grant('a', 1), grant('b', 2), lost('a', 3), release('b', 4)];
     expect(rulesBroken(removed, 0, { outsiders: true })).toEqual([]);
   });
