@@ -36,7 +36,6 @@ describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fai
           await tryEveryCall(agents.children, each, {
             name: `${name}, after a wait`,
             pid: agent.pid,
-            unsteady: true,
             prepare: async () => {
               held = await holder.lock(target);
             },
@@ -82,7 +81,6 @@ describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fai
           await tryEveryCall(agents.children, each, {
             name: 'lock, take-over',
             pid: taker.pid,
-            unsteady: true,
             prepare: async () => {
               holder = await agents.process();
               held = await holder.lock(target, { ttl: 200 });
@@ -127,7 +125,6 @@ describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fai
           await tryEveryCall(agents.children, each, {
             name: 'journal, three lines',
             pid: agent.pid,
-            unsteady: true,
             prepare: async () => {
               rmSync(file, { force: true });
               before = await published();
@@ -167,7 +164,6 @@ describe.runIf(has('strace', 'straceAttach', 'signals'))('a system call that fai
           withChildren(async (children) => {
             await tryEveryCall(children, each, {
               name: 'drop-in, lock and release',
-              unsteady: true,
               prepare: () => Promise.resolve(),
               ...(await failingLockfile(start, path.join(directory, 'data'))),
             });

@@ -4,11 +4,7 @@ import { expect } from 'vitest';
 
 import type { Children } from '../test/helpers/child.js';
 import { outcomeOf } from '../test/helpers/failing-replaces.js';
-import {
-  FaultNotReached,
-  withFaults,
-  withSteadyCalls,
-} from '../test/helpers/system-call-faults.js';
+import { FaultNotReached, withFaults } from '../test/helpers/system-call-faults.js';
 import type { SystemCall } from '../test/helpers/system-call-faults.js';
 import { report } from './campaign.js';
 import { seed } from './plan.js';
@@ -20,8 +16,6 @@ export interface Tried {
   name: string;
   /** The process whose calls fail. */
   pid: number;
-  /** It looks at something again and again, so that no two runs of it make the same calls. */
-  unsteady?: boolean;
   /** Comes before each attempt. */
   prepare: () => Promise<unknown>;
   run: () => Promise<unknown>;
@@ -33,7 +27,7 @@ export interface Tried {
 export async function tryEveryCall(
   children: Children,
   milliseconds: number,
-  { name, pid, unsteady = false, prepare, run, outcome }: Tried,
+  { name, pid, prepare, run, outcome }: Tried,
 ): Promise<void> {
   const matrix = new Matrix(name);
   const attempt = async (faults: string[]) => {
@@ -47,7 +41,7 @@ export async function tryEveryCall(
   };
   // The first use of a directory makes other calls.
   await unhindered();
-  const { calls } = await (unsteady ? unhindered() : withSteadyCalls(unhindered));
+  const { calls } = await unhindered();
   const random = randomFrom(seed);
   const end = performance.now() + milliseconds;
   const points = shuffled(calls, random);
@@ -59,7 +53,7 @@ export async function tryEveryCall(
       const where = `${errno} at ${call.line}`;
       const fault = `${call.name}:error=${errno}:when=${call.occurrence}`;
       const result = await attempt([fault]).catch((error: unknown) => {
-        // Now and then the engine makes a call of its own before, and this one is not reached.
+        // No two attempts need to make the same calls, or on the same threads, so that this one may not be reached.
         if (error instanceof FaultNotReached) return error;
         throw error;
       });
