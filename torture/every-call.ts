@@ -36,6 +36,7 @@ export async function tryEveryCall(
   };
   const unhindered = async () => {
     const result = await attempt([]);
+    expect(result.value, `${name}, without a fault`).not.toBeInstanceOf(Error);
     await outcome(result.value, 'without a fault');
     return result;
   };

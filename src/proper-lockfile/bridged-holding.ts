@@ -71,11 +71,7 @@ export class BridgedHolding extends Holding {
       while (!claimDirectorySync(held, settings)) block(attempt.nextWait());
       startHeartbeat(held, settings);
     } catch (error) {
-      try {
-        held.releaseSync();
-      } catch {
-        // The first error tells what is the matter.
-      }
+      releaseQuietly(held);
       throw error;
     }
     return new BridgedHolding(file, held, settings);
@@ -103,20 +99,11 @@ export class BridgedHolding extends Holding {
       robbed = isRobbedSync(this.#held, this.#settings);
       if (fs !== undefined) makeCallsSync(fs, removeByCalls(this.lockfilePath));
     } catch (error) {
-      this.#releaseQuietly();
+      releaseQuietly(this.#held);
       throw error;
     }
     this.#held.releaseSync();
     if (robbed) throw robbedError();
-  }
-
-  /** After another error, which tells what is the matter. */
-  #releaseQuietly(): void {
-    try {
-      this.#held.releaseSync();
-    } catch {
-      // Closing its file has released it all the same.
-    }
   }
 
   protected async giveUp(): Promise<void> {
@@ -126,6 +113,15 @@ export class BridgedHolding extends Holding {
 
   protected giveBackAtEnd(): void {
     this.#held.releaseSync();
+  }
+}
+
+/** After another error, which tells what is the matter. */
+function releaseQuietly(held: FileLock): void {
+  try {
+    held.releaseSync();
+  } catch {
+    // Closing its file has released it all the same.
   }
 }
 

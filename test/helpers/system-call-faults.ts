@@ -48,8 +48,8 @@ export class FaultNotReached extends Error {
 
 /**
  * Runs `use` while strace watches the `fileCalls` of process `pid`, in all its threads, and makes them fail as `faults`
- * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its first. Rejects with a
- * `FaultNotReached` if there are faults and none of them happened.
+ * say: `pwrite64:error=EIO:when=3` is the third one of a thread, and `pwrite64:signal=KILL` ends the process before its
+ * first. Rejects with a `FaultNotReached` if there are faults and none of them happened.
  */
 export async function withFaults<T>(
   children: Children,
