@@ -41,16 +41,19 @@ const faults = {
   }),
 
   /** A holder that does not look whether the lock is still its own before it writes. */
-  'stale write after loss': ({ lock }) => ({
+  'stale write after loss': ({ lock, readRegularFile }) => ({
     lock: async (target, options) => {
       const held = await lock(target, options);
-      // Whoever is stopped now is robbed before it has read.
-      await new Promise((resolve) => setTimeout(resolve, 100));
       return withReplace(held, (data) => {
         writeFileSync(`${target}.stale-${held.token}`, data);
         renameSync(`${target}.stale-${held.token}`, target);
         return Promise.resolve();
       });
+    },
+    readRegularFile: async (target) => {
+      // Between its grant and its write, so that most who are stopped are stopped here.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return readRegularFile(target);
     },
   }),
 };
