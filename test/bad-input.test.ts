@@ -13,8 +13,9 @@ import {
 } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run, runNode } from './helpers/child.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

@@ -4,12 +4,13 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { runNode, withChildren } from './helpers/child.js';
 import type { Child, ChildOptions } from './helpers/child.js';
 import { commandFile, hasTerminal, holdfast, onTerminal } from './helpers/command-line.js';
 import { addonUnderTest, installWithoutAddon } from './helpers/installed-copy.js';
 import { fill, whileReadOnly, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { until } from './helpers/process-figures.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

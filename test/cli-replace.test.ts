@@ -3,12 +3,13 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { ChildExit, ChildOptions } from './helpers/child.js';
 import { commandFile, hasTerminal, onTerminal } from './helpers/command-line.js';
 import { fill, withSmallTmpfs } from './helpers/mounts.js';
 import { mustBlock } from './helpers/must-block.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { residentMemory } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

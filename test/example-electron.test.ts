@@ -3,10 +3,10 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { electronProgram, has } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { Child } from './helpers/child.js';
-import { withExample } from './helpers/examples.js';
+import { electronProgram, withExample } from './helpers/examples.js';
 import { electronExample, fixturesDirectory } from './helpers/paths.js';
 import { copyNode } from './helpers/renamed-node.js';
 

@@ -4,12 +4,13 @@ import path from 'node:path';
 import type { FailOpenReason } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { readJournal } from './helpers/journal.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { AgentLock, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
 import { freeBytes, whileReadOnly, withSmallTmpfs } from './helpers/mounts.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { allForms } from './helpers/refusal.js';
 import { limitAtScale, printFigure } from './helpers/scale.js';

@@ -3,9 +3,10 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { deadHolder, recordOf } from './helpers/record.js';
 import { expectRefusals } from './helpers/refusal.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -5,11 +5,12 @@ import path from 'node:path';
 import { inspectLock, lock, tryLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { has, ownPidNamespace } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import { commandFile } from './helpers/command-line.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import { fixturesDirectory } from './helpers/paths.js';
+import { ownPidNamespace } from './helpers/pid-namespace.js';
 import { until } from './helpers/process-figures.js';
 import { deadHolder, recordOf } from './helpers/record.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -15,8 +15,9 @@ import { JobStore } from 'holdfast';
 import type { HoldfastError } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { jobFiles, logOf, withStore } from './helpers/job-store.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 
 /** A state file as the store writes it, but for what is given. */
 function state(changes: Record<string, unknown> = {}): string {

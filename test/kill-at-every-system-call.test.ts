@@ -3,10 +3,11 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import type { ChildExit } from './helpers/child.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { deadHolder, recordOf, recordSize } from './helpers/record.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -3,8 +3,9 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { watchUntouched } from './helpers/untouched.js';
 

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { readRegularFile, replaceFile } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 test.runIf(has('ordinaryUser'))(

@@ -9,9 +9,10 @@ import { describe, expect, test } from 'vitest';
 
 import { contentsOf, numberOf } from './fixtures/numbered-contents.cjs';
 import { within } from './helpers/bounded-wait.js';
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import { withLockAgents } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { withAgentInDirectory } from './helpers/agent-in-directory.js';
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { withBindMount } from './helpers/mounts.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import {
   expectFile,
   makeFile,

@@ -4,11 +4,12 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { makeOld, randomName, randomNameOf } from './helpers/leftovers.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgents } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { until } from './helpers/process-figures.js';
 import { expectFile, makeFile, replaceForms } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';

@@ -4,10 +4,11 @@ import path from 'node:path';
 import { readRegularFile } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { withAgent } from './helpers/failing-replaces.js';
 import { randomName } from './helpers/leftovers.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { expectFile, makeFile, replaceForms } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
-import { has, ordinaryUser } from './helpers/capabilities.js';
+import { has } from './helpers/capabilities.js';
 import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount, threadCount, until } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

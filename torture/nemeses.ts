@@ -12,11 +12,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Capability } from '../test/helpers/capabilities.js';
-import { ordinaryUser } from '../test/helpers/capabilities.js';
 import { run } from '../test/helpers/child.js';
 import type { ChildOptions } from '../test/helpers/child.js';
 import { fakedClock } from '../test/helpers/faked-clock.js';
 import { withSmallTmpfs } from '../test/helpers/mounts.js';
+import { ordinaryUser } from '../test/helpers/ordinary-user.js';
 import { descriptorCount, isStopped, until } from '../test/helpers/process-figures.js';
 import { FaultNotReached, fileCalls, withFaults } from '../test/helpers/system-call-faults.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';

@@ -1,4 +1,5 @@
 import { cpSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 
 import { installWithoutAddon, placeAddon } from './installed-copy.js';
@@ -19,4 +20,9 @@ export async function withExample<T>(
     placeAddon(installWithoutAddon(directory));
     return use(directory);
   });
+}
+
+/** Electron's own program, as its package names it; throws where there is none. */
+export function electronProgram(example: string): string {
+  return createRequire(path.join(example, 'main.cjs'))('electron') as string;
 }

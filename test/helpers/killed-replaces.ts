@@ -6,13 +6,14 @@ import type { ReplaceSyncOptions } from 'holdfast';
 import { expect } from 'vitest';
 
 import { contentsOf, numberOf } from '../fixtures/numbered-contents.cjs';
-import { has, ordinaryUser } from './capabilities.js';
+import { has } from './capabilities.js';
 import type { ChildOptions } from './child.js';
 import { Histogram } from './histogram.js';
 import { inTwos } from './in-twos.js';
 import { makeOld, randomNameOf } from './leftovers.js';
 import { withLockAgents } from './lock-agent.js';
 import type { LockAgents, ProcessAgent } from './lock-agent.js';
+import { ordinaryUser } from './ordinary-user.js';
 import { printFigure } from './scale.js';
 import { withFaults, withSteadyCalls } from './system-call-faults.js';
 import type { SystemCall } from './system-call-faults.js';

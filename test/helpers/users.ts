@@ -1,7 +1,8 @@
 import { lchown, readdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import { has, ordinaryUser } from './capabilities.js';
+import { has } from './capabilities.js';
+import { ordinaryUser } from './ordinary-user.js';
 
 interface Identity {
   uid: number;
