@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { descriptorCount, threadCount, until } from './helpers/process-figures.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -6,8 +6,8 @@ import { lock, tryLock, withLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { ProcessAgent } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { kernelWaiters, until } from './helpers/process-figures.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { inspectLock, lock, lockSync, tryLock, tryLockSync } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

@@ -3,8 +3,9 @@ import path from 'node:path';
 import { lock, tryLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { AgentLock, LockAgents } from './helpers/lock-agent.js';
+import type { AgentLock } from './helpers/agent-lock.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { atScale, limitAtScale, ms, printFigure, quantile } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

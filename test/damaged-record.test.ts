@@ -4,8 +4,8 @@ import path from 'node:path';
 import { lock } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import type { RecordFields } from './helpers/record.js';
 import { deadHolder, magicLine, recordOf, recordSize, sealRecord } from './helpers/record.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

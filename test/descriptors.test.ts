@@ -6,7 +6,7 @@ import { lock, lockSync, tryLock, tryLockSync } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { atScale, limitAtScale } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -15,7 +15,7 @@ import type { HoldfastEvents, LockTrace, PlainEventName } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { withBindMount } from './helpers/mounts.js';
 import { printFigure, quantile } from './helpers/scale.js';
 import { makeFile } from './helpers/replaced-file.js';

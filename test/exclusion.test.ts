@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { copyNode } from './helpers/renamed-node.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { ChildOptions } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withFaults } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

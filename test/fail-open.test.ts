@@ -4,11 +4,12 @@ import path from 'node:path';
 import type { FailOpenReason } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import type { AgentLock } from './helpers/agent-lock.js';
 import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { readJournal } from './helpers/journal.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { AgentLock, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { freeBytes, whileReadOnly, withSmallTmpfs } from './helpers/mounts.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount } from './helpers/process-figures.js';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { magicLine, recordOf, recordSize, deadHolder } from './helpers/record.js';
 import { expectRefusals } from './helpers/refusal.js';

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
 import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { deadHolder, recordOf } from './helpers/record.js';
 import { expectRefusals } from './helpers/refusal.js';

@@ -6,8 +6,9 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { runNode } from './helpers/child.js';
 import type { ChildExit } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgent, ProcessAgent, WorkerAgent } from './helpers/lock-agent.js';
+import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { ProcessAgent, WorkerAgent } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import { commandFile } from './helpers/command-line.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { fixturesDirectory } from './helpers/paths.js';
 import { ownPidNamespace } from './helpers/pid-namespace.js';
 import { until } from './helpers/process-figures.js';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { withChildren } from './helpers/child.js';
 import { jobFiles, lockTargetIn, withStore } from './helpers/job-store.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { atScale, printFigure } from './helpers/scale.js';
 

@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { freeBytes, withSmallTmpfs } from './helpers/mounts.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -6,7 +6,7 @@ import { channels, lock, lockSync, openJournal, tryLock } from 'holdfast';
 import type { JournalOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { atScale, limitAtScale, ms, printFigure } from './helpers/scale.js';
 import { publishFailOpen, readJournal, targetsIn, withJournal } from './helpers/journal.js';
 

@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import type { ChildExit } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { deadHolder, recordOf, recordSize } from './helpers/record.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';

@@ -5,8 +5,9 @@ import type { TryLockOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgent, ProcessAgent } from './helpers/lock-agent.js';
+import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { ProcessAgent } from './helpers/lock-agents.js';
 import { expectRefusals } from './helpers/refusal.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { watchUntouched } from './helpers/untouched.js';

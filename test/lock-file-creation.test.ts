@@ -5,7 +5,7 @@ import { tryLock } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { until } from './helpers/process-figures.js';
 import { withFaults } from './helpers/system-call-faults.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -7,7 +7,7 @@ import { lock, tryLockSync } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { users } from './helpers/users.js';
 

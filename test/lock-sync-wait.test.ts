@@ -6,8 +6,9 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgent, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { fixturesDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { kernelWaiters, until } from './helpers/process-figures.js';
 import { ms, printFigure } from './helpers/scale.js';

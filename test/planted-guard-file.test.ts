@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { watchUntouched } from './helpers/untouched.js';

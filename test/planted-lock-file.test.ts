@@ -19,7 +19,7 @@ import type { HoldfastErrorCode } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { deadHolder, recordOf } from './helpers/record.js';
 import { expectRefusals } from './helpers/refusal.js';

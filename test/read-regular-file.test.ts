@@ -11,7 +11,7 @@ import { contentsOf, numberOf } from './fixtures/numbered-contents.cjs';
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { runNode } from './helpers/child.js';
 import { commandFile } from './helpers/command-line.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { projectDirectory } from './helpers/paths.js';
 import { copyNode } from './helpers/renamed-node.js';
 import { temporaryFilesIn, withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import type { ChildOptions } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { until } from './helpers/process-figures.js';
 import { expectFile, makeFile } from './helpers/replaced-file.js';

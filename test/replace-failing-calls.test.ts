@@ -3,10 +3,10 @@ import path from 'node:path';
 import type { ReplaceSyncOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import { AgentError } from './helpers/agent-lock.js';
 import { has } from './helpers/capabilities.js';
 import { newContents, oldContents, outcomeOf, withAgent } from './helpers/failing-replaces.js';
 import { makeOld, randomName } from './helpers/leftovers.js';
-import { AgentError } from './helpers/lock-agent.js';
 import { expectFile, leftBehind, makeFile, replaceCases } from './helpers/replaced-file.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';
 import { withFaults, withSteadyCalls } from './helpers/system-call-faults.js';

@@ -5,8 +5,8 @@ import { readRegularFile, readRegularFileSync } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { withAgentInDirectory } from './helpers/agent-in-directory.js';
+import { AgentError } from './helpers/agent-lock.js';
 import { has } from './helpers/capabilities.js';
-import { AgentError } from './helpers/lock-agent.js';
 import { expectFile, leftBehind, makeFile, replaceForms } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';
 import { giveTo, users } from './helpers/users.js';

@@ -11,7 +11,7 @@ import {
   outcomeOf,
   withAgent,
 } from './helpers/failing-replaces.js';
-import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { fill, freeBytes, withSmallExt4, withSmallTmpfs } from './helpers/mounts.js';
 import { expectFile, makeFile, replaceCases } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { withAgentInDirectory } from './helpers/agent-in-directory.js';
 import { has } from './helpers/capabilities.js';
-import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { withBindMount } from './helpers/mounts.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { expectFile, makeFile, modeOf, replaceBy, replaceForms } from './helpers/replaced-file.js';

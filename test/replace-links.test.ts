@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
-import type { ProcessAgent } from './helpers/lock-agent.js';
+import type { ProcessAgent } from './helpers/lock-agents.js';
 import { intact, makeLinks, refused, withPreciousFile } from './helpers/precious-file.js';
 import { expectFile, replaceForms, replaceWays } from './helpers/replaced-file.js';
 import { watchUntouched } from './helpers/untouched.js';

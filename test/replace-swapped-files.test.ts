@@ -4,7 +4,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import type { ProcessAgent, StreamStep } from './helpers/lock-agent.js';
+import type { StreamStep } from './helpers/lock-agent.js';
+import type { ProcessAgent } from './helpers/lock-agents.js';
 import { intact, makeLinks, withPreciousFile } from './helpers/precious-file.js';
 import { expectFile, makeFile, replaceWays } from './helpers/replaced-file.js';
 import { watchUntouched } from './helpers/untouched.js';

@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { makeOld, randomName, randomNameOf } from './helpers/leftovers.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { until } from './helpers/process-figures.js';
 import { expectFile, makeFile } from './helpers/replaced-file.js';
 import { withFaults } from './helpers/system-call-faults.js';

@@ -2,6 +2,7 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { AgentError } from './helpers/agent-lock.js';
 import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import {
@@ -11,7 +12,6 @@ import {
   outcomeOf,
   withAgent,
 } from './helpers/failing-replaces.js';
-import { AgentError } from './helpers/lock-agent.js';
 import { descriptorCount } from './helpers/process-figures.js';
 import { expectFile, makeFile, replaceCases } from './helpers/replaced-file.js';
 import { printFigure } from './helpers/scale.js';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { run } from './helpers/child.js';
 import { commandFile, holdfast } from './helpers/command-line.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { sessionFileOf } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { worlds } from './helpers/worlds.js';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
 import { withChildren } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { fieldsOfAge, hour, sessionFields, sessionFileOf } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from './helpers/capabilities.js';
 import { run, withChildren } from './helpers/child.js';
 import { withDirectoryLink } from './helpers/directory-link.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { adversarialIds } from './helpers/session-file.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { fakedClock } from './helpers/faked-clock.js';
 import { has } from './helpers/capabilities.js';
 import { hang } from './helpers/hung-holder.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
 const ttl = 1000;

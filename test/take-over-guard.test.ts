@@ -8,7 +8,7 @@ import { has } from './helpers/capabilities.js';
 import { withChildren } from './helpers/child.js';
 import type { Child } from './helpers/child.js';
 import { hang } from './helpers/hung-holder.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

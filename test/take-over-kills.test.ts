@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { hang } from './helpers/hung-holder.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents } from './helpers/lock-agents.js';
 import { limitAtScale, printFigure, stress } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 import { betweenMarks, ofTheEngine, traceCalls } from './helpers/traced-calls.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { atScale, limitAtScale, printFigure } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

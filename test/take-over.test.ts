@@ -8,8 +8,8 @@ import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { hang } from './helpers/hung-holder.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { atScale, limitAtScale, ms, printFigure, quantile } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

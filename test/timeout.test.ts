@@ -5,11 +5,12 @@ import { HoldfastError, lock, lockSync, withLock } from 'holdfast';
 import type { LockOptions } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import type { AgentLock } from './helpers/agent-lock.js';
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
 import { runNode, withChildren } from './helpers/child.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { AgentLock, ProcessAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { ProcessAgent } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 

@@ -7,8 +7,8 @@ import { inspectLock, lock } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { fixturesDirectory } from './helpers/paths.js';
 import { until } from './helpers/process-figures.js';

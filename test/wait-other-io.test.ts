@@ -9,7 +9,7 @@ import { lock } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { kernelWaiters, threadCount, until } from './helpers/process-figures.js';
 import { atScale, limitAtScale, ms, printFigure, quantile } from './helpers/scale.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

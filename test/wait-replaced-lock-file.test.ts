@@ -5,7 +5,7 @@ import { tryLockSync } from 'holdfast';
 import { expect, test } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
 import { mustBlock } from './helpers/must-block.js';
 import { kernelWaiters, until } from './helpers/process-figures.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';

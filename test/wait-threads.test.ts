@@ -5,8 +5,9 @@ import { expect, test } from 'vitest';
 
 import { within } from './helpers/bounded-wait.js';
 import { has } from './helpers/capabilities.js';
-import { withLockAgents } from './helpers/lock-agent.js';
-import type { LockAgent, LockAgents, ProcessAgent } from './helpers/lock-agent.js';
+import type { LockAgent } from './helpers/lock-agent.js';
+import { withLockAgents } from './helpers/lock-agents.js';
+import type { LockAgents, ProcessAgent } from './helpers/lock-agents.js';
 import { ordinaryUser } from './helpers/ordinary-user.js';
 import { descriptorCount, threadCount, until } from './helpers/process-figures.js';
 import { printFigure } from './helpers/scale.js';

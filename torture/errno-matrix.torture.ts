@@ -6,10 +6,11 @@ import { SessionLock } from 'holdfast';
 import type { SessionLockReason } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
+import { AgentError } from '../test/helpers/agent-lock.js';
 import { has } from '../test/helpers/capabilities.js';
 import { newContents, oldContents } from '../test/helpers/failing-replaces.js';
-import { AgentError, withLockAgents } from '../test/helpers/lock-agent.js';
-import type { ProcessAgent } from '../test/helpers/lock-agent.js';
+import { withLockAgents } from '../test/helpers/lock-agents.js';
+import type { ProcessAgent } from '../test/helpers/lock-agents.js';
 import { makeFile } from '../test/helpers/replaced-file.js';
 import { fieldsOfAge, hour, sessionFields, sessionFileOf } from '../test/helpers/session-file.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';

@@ -3,13 +3,14 @@ import path from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { AgentLock } from '../test/helpers/agent-lock.js';
 import { has } from '../test/helpers/capabilities.js';
 import { withChildren } from '../test/helpers/child.js';
 import { failingLockfile } from '../test/helpers/failing-lockfile-calls.js';
 import { outcomeOf } from '../test/helpers/failing-replaces.js';
 import { hang } from '../test/helpers/hung-holder.js';
-import { AgentLock, withLockAgents } from '../test/helpers/lock-agent.js';
-import type { ProcessAgent } from '../test/helpers/lock-agent.js';
+import { withLockAgents } from '../test/helpers/lock-agents.js';
+import type { ProcessAgent } from '../test/helpers/lock-agents.js';
 import { withLockfileAgents } from '../test/helpers/lockfile-agent.js';
 import { kernelWaiters, until } from '../test/helpers/process-figures.js';
 import { withTemporaryDirectory } from '../test/helpers/temporary-directory.js';

@@ -1,5 +1,5 @@
-import { withLockAgents } from './lock-agent.js';
-import type { LockAgents, ProcessAgent } from './lock-agent.js';
+import { withLockAgents } from './lock-agents.js';
+import type { LockAgents, ProcessAgent } from './lock-agents.js';
 import { withTemporaryDirectory } from './temporary-directory.js';
 import type { users } from './users.js';
 

@@ -1,6 +1,6 @@
 import type { ChildOptions } from './child.js';
-import { withLockAgents } from './lock-agent.js';
-import type { LockAgents, ProcessAgent } from './lock-agent.js';
+import { withLockAgents } from './lock-agents.js';
+import type { LockAgents, ProcessAgent } from './lock-agents.js';
 
 /** What a file holds before a replace that fails, and what it would hold after it. */
 export const oldContents = 'old bytes '.repeat(800);

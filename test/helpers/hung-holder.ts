@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { has } from './capabilities.js';
-import type { ProcessAgent } from './lock-agent.js';
+import type { ProcessAgent } from './lock-agents.js';
 
 /**
  * Makes the event loop of an agent stand still, and hands back how to let it turn again: the process is stopped where the

@@ -1,7 +1,4 @@
-import { EventEmitter, once } from 'node:events';
-import path from 'node:path';
 import { deserialize, serialize } from 'node:v8';
-import { Worker } from 'node:worker_threads';
 
 import type {
   FileContents,
@@ -9,12 +6,10 @@ import type {
   HoldfastEvents,
   InspectOptions,
   JournalOptions,
-  LockHolder,
   LockInspection,
   LockOptions,
   LockSyncOptions,
   ReadOptions,
-  ReplaceFailure,
   ReplaceResult,
   ReplaceSyncOptions,
   SessionOptions,
@@ -24,10 +19,9 @@ import type {
   UpdateSyncOptions,
 } from 'holdfast';
 
-import { patience, within } from './bounded-wait.js';
-import { withChildren } from './child.js';
-import type { Child, ChildExit, ChildOptions, Children } from './child.js';
-import { fixturesDirectory } from './paths.js';
+import { AgentError, AgentLock } from './agent-lock.js';
+import type { KeptLock } from './agent-lock.js';
+import { patience } from './bounded-wait.js';
 
 /** Options as they can be sent to another thread or process. */
 export type AgentOptions<Options> = Omit<Options, 'signal' | 'onWait'>;
@@ -35,109 +29,14 @@ export type AgentOptions<Options> = Omit<Options, 'signal' | 'onWait'>;
 /** A part of a stream that an agent makes: a chunk, or a call of node:fs in between. */
 export type StreamStep = { chunk: string | Uint8Array } | { call: string; args: unknown[] };
 
-/** What a `FileLock` in an agent looked like. */
-export interface LockState {
-  target: string;
-  lockPath: string;
-  shared: boolean;
-  token: number | null;
-  held: boolean;
-  lost: boolean;
-  failedOpen: boolean;
-  previousHolder: LockHolder | null;
-}
-
-/** An error that an agent's call ended with, with the fields that it had there. */
-export class AgentError extends Error {
-  declare readonly code?: string;
-  declare readonly errno?: number;
-  declare readonly syscall?: string;
-  declare readonly path?: string;
-  declare readonly refused?: boolean;
-  declare readonly holder?: LockHolder | null;
-  declare readonly phase?: ReplaceFailure['phase'];
-  declare readonly published?: boolean;
-  declare readonly targetState?: ReplaceFailure['targetState'];
-
-  constructor(fields: Record<string, unknown>) {
-    super(String(fields.message));
-    for (const [name, value] of Object.entries(fields)) {
-      if (value !== undefined) Object.defineProperty(this, name, { value, enumerable: true });
-    }
-  }
-}
-
-/** A lock that an agent took. */
-export class AgentLock implements LockState {
-  readonly target: string;
-  readonly lockPath: string;
-  readonly shared: boolean;
-  readonly token: number | null;
-  readonly held: boolean;
-  readonly lost: boolean;
-  readonly failedOpen: boolean;
-  readonly previousHolder: LockHolder | null;
-  readonly #agent: LockAgent;
-  readonly #number: number;
-
-  constructor(agent: LockAgent, { number, state }: KeptLock) {
-    this.#agent = agent;
-    this.#number = number;
-    this.target = state.target;
-    this.lockPath = state.lockPath;
-    this.shared = state.shared;
-    this.token = state.token;
-    this.held = state.held;
-    this.lost = state.lost;
-    this.failedOpen = state.failedOpen;
-    this.previousHolder = state.previousHolder;
-  }
-
-  /** `release()`, or leaving the callback of `withLock` and waiting for that to settle; hands back the state after it. */
-  async release(): Promise<LockState> {
-    return this.#agent.call<LockState>('release', this.#number);
-  }
-
-  /** `releaseSync()`, whichever way the lock was taken. */
-  async releaseSync(): Promise<LockState> {
-    return this.#agent.call<LockState>('releaseSync', this.#number);
-  }
-
-  async verify(): Promise<void> {
-    await this.#agent.call('verify', this.#number);
-  }
-
-  /** `replaceFile()` of the lock. */
-  async replaceFile(
-    data: string | Uint8Array,
-    options?: ReplaceSyncOptions,
-  ): Promise<ReplaceResult> {
-    return this.#agent.call<ReplaceResult>('replaceUnderLock', this.#number, data, options);
-  }
-
-  /** Resolves with the reason of the lock's `signal` when that is aborted. */
-  async loss(): Promise<AgentError> {
-    return new AgentError(await this.#agent.call('loss', this.#number));
-  }
-
-  /** What the lock looks like now; the properties of this object tell how it was when it was granted. */
-  async state(): Promise<LockState> {
-    return this.#agent.call<LockState>('state', this.#number);
-  }
-}
-
-interface KeptLock {
-  number: number;
-  state: LockState;
-}
-
-interface Reply {
+/** What an agent answers. */
+export interface Reply {
   name: string;
   payload: string;
 }
 
 /** How commands reach an agent and replies come back. */
-interface Line {
+export interface Line {
   send(message: { name: string; id: number; payload: string }): void;
   /** Rejects at once if the agent ends without having replied. */
   receive(name: string, timeout: number): Promise<Reply>;
@@ -183,10 +82,7 @@ export class LockAgent {
     options?: AgentOptions<LockSyncOptions>,
     milliseconds = 0,
   ): Promise<AgentLock> {
-    return new AgentLock(
-      this,
-      await this.call<KeptLock>('withLockSync', target, options, milliseconds),
-    );
+    return this.#take('withLockSync', target, options, milliseconds);
   }
 
   async inspectLock(target: string, options?: InspectOptions): Promise<LockInspection> {
@@ -325,121 +221,12 @@ export class LockAgent {
     return content.value;
   }
 
-  async #take(command: string, target: string, options: unknown): Promise<AgentLock> {
-    return new AgentLock(this, await this.call<KeptLock>(command, target, options));
+  async #take(command: string, ...args: unknown[]): Promise<AgentLock> {
+    return new AgentLock(this, await this.call<KeptLock>(command, ...args));
   }
 
   async #try(command: string, target: string, options: unknown): Promise<AgentLock | null> {
     const kept = await this.call<KeptLock | null>(command, target, options);
     return kept && new AgentLock(this, kept);
   }
-}
-
-/** An agent that is a process of its own. */
-export class ProcessAgent extends LockAgent {
-  readonly child: Child;
-
-  constructor(child: Child) {
-    super({
-      send: ({ name, ...data }) => child.send(name, data),
-      receive: async (name, timeout) => {
-        const { payload } = await child.waitForMessage(name, timeout);
-        return { name, payload: String(payload) };
-      },
-    });
-    this.child = child;
-  }
-
-  get pid(): number {
-    return this.child.pid;
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
-  }
-
-  async waitForExit(): Promise<ChildExit> {
-    return this.child.waitForExit();
-  }
-}
-
-/** An agent that is a worker thread of this process. */
-export class WorkerAgent extends LockAgent {
-  readonly worker: Worker;
-  /** The exit code of the worker, once it has ended. */
-  readonly ended: Promise<number>;
-
-  constructor(worker: Worker) {
-    const replies = new Map<string, Reply>();
-    const news = new EventEmitter().setMaxListeners(0);
-    let failure = '';
-    let end: string | undefined;
-    worker.on('message', (reply: Reply) => {
-      replies.set(reply.name, reply);
-      news.emit('news');
-    });
-    // This may come before the messages that the worker sent first; its exit comes after them.
-    worker.on('error', (error: Error) => (failure = ` by ${error.message}`));
-    const ended = new Promise<number>((resolve) => {
-      worker.once('exit', (code) => {
-        end = `ended${failure} with exit code ${code}`;
-        news.emit('news');
-        resolve(code);
-      });
-    });
-    const receive = async (name: string): Promise<Reply> => {
-      for (;;) {
-        const reply = replies.get(name);
-        if (reply !== undefined) {
-          replies.delete(name);
-          return reply;
-        }
-        if (end !== undefined) throw new Error(`The worker ${end} without '${name}'`);
-        await once(news, 'news');
-      }
-    };
-    super({
-      send: (message) => worker.postMessage(message),
-      receive: (name, timeout) => within(receive(name), `the worker's '${name}'`, timeout),
-    });
-    this.worker = worker;
-    this.ended = ended;
-  }
-
-  /** Resolves with the exit code of the worker, 1. */
-  async terminate(): Promise<number> {
-    return this.worker.terminate();
-  }
-}
-
-/** Starts agents that `withLockAgents` reaps, and other processes as `withChildren` does. */
-export interface LockAgents {
-  children: Children;
-  process(options?: ChildOptions): Promise<ProcessAgent>;
-  worker(): Promise<WorkerAgent>;
-}
-
-/** Hands `use` the means to start agents, and ends all of them whatever it does. */
-export async function withLockAgents<T>(use: (agents: LockAgents) => T | Promise<T>): Promise<T> {
-  const workers: Worker[] = [];
-  const ready = async <Agent extends LockAgent>(agent: Agent): Promise<Agent> => {
-    await agent.ready();
-    return agent;
-  };
-  return withChildren(async (children) => {
-    try {
-      return await use({
-        children,
-        process: (options) => ready(new ProcessAgent(children.fork('lock-agent.mjs', options))),
-        worker: () => {
-          const file = path.join(fixturesDirectory, 'lock-agent.mjs');
-          const worker = new Worker(file, { execArgv: [] });
-          workers.push(worker);
-          return ready(new WorkerAgent(worker));
-        },
-      });
-    } finally {
-      await Promise.all(workers.map((worker) => worker.terminate()));
-    }
-  });
 }

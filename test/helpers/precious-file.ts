@@ -2,7 +2,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import path from 'node:path';
 
 import { withAgentInDirectory } from './agent-in-directory.js';
-import type { ProcessAgent } from './lock-agent.js';
+import type { ProcessAgent } from './lock-agents.js';
 import { makeFile } from './replaced-file.js';
 import { giveTo } from './users.js';
 import type { users } from './users.js';

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 
-import type { AgentOptions, LockAgent } from './lock-agent.js';
 import type { HoldfastErrorCode, TryLockOptions } from 'holdfast';
+import type { AgentOptions, LockAgent } from './lock-agent.js';
 
 export const allForms = [
   'lock',

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { withAgentInDirectory } from '../../helpers/agent-in-directory.js';
 import { has } from '../../helpers/capabilities.js';
-import type { LockAgents, ProcessAgent } from '../../helpers/lock-agent.js';
+import type { LockAgents, ProcessAgent } from '../../helpers/lock-agents.js';
 import { expectFile, makeFile, modeOf, replaceForms } from '../../helpers/replaced-file.js';
 import { withFaults } from '../../helpers/system-call-faults.js';
 import { giveTo, users } from '../../helpers/users.js';

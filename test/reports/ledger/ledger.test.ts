@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { has } from '../../helpers/capabilities.js';
 import { withChildren } from '../../helpers/child.js';
 import { withDirectoryLink } from '../../helpers/directory-link.js';
-import { withLockAgents } from '../../helpers/lock-agent.js';
+import { withLockAgents } from '../../helpers/lock-agents.js';
 import { expectRefusals } from '../../helpers/refusal.js';
 import { atScale, limitAtScale, printFigure } from '../../helpers/scale.js';
 import { withTemporaryDirectory } from '../../helpers/temporary-directory.js';

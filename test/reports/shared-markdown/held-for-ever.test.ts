@@ -8,7 +8,7 @@ import { withChildren } from '../../helpers/child.js';
 import type { Children } from '../../helpers/child.js';
 import { holdfast } from '../../helpers/command-line.js';
 import { readJournal } from '../../helpers/journal.js';
-import { withLockAgents } from '../../helpers/lock-agent.js';
+import { withLockAgents } from '../../helpers/lock-agents.js';
 import { atScale, limitAtScale, printFigure } from '../../helpers/scale.js';
 import { withTemporaryDirectory } from '../../helpers/temporary-directory.js';
 

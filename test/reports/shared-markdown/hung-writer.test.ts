@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { has } from '../../helpers/capabilities.js';
 import { hang } from '../../helpers/hung-holder.js';
 import { readJournal } from '../../helpers/journal.js';
-import { withLockAgents } from '../../helpers/lock-agent.js';
+import { withLockAgents } from '../../helpers/lock-agents.js';
 import { withTemporaryDirectory } from '../../helpers/temporary-directory.js';
 
 // A writer that hung in the middle of its change held everybody up, or, where its lock file was taken for old and removed,
