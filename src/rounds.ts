@@ -1,14 +1,13 @@
 /** Rounds of lock, read, changes and commit that the calls of one thread share. */
-import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startDeadline, type Deadline } from './deadline.js';
 import { isConflict } from './errors.js';
 import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { lock, releaseOrWarn } from './lock.js';
 import { toRequest, type LockOptions, type LockRequest } from './options.js';
 import type { LockHolder } from './record.js';
 import { Retries } from './retries.js';
+import { Call } from './round-call.js';
 import { storedSessionId } from './sanitize.js';
 import { goOnWithoutLock } from './taking.js';
 import { timeoutError } from './waiting-caller.js';
@@ -41,85 +40,12 @@ export interface RoundWork<State, Change, Result> {
   toResult(own: State, after: State): Result;
 }
 
-interface CallOptions {
-  timeout: number;
-  onTimeout: () => void;
-  /** Told once, when the call has failed or succeeded. */
-  onSettled: () => void;
-}
-
-/** One call, which keeps its caller's asynchronous context. */
-class Call<Change, Result> extends AsyncResource {
-  readonly change: Change;
-  readonly promise: Promise<Result>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #timer: Deadline;
-  readonly #onSettled: () => void;
-  /** Whether it is the group's to serve. */
-  present = true;
-  #settled = false;
-  #resolve!: (result: Result) => void;
-  #reject!: (error: unknown) => void;
-  readonly #onAbort = (): void => {
-    this.fail(this.#signal?.reason);
-  };
-
-  constructor(change: Change, signal: AbortSignal | undefined, options: CallOptions) {
-    super('HoldfastUpdate');
-    this.change = change;
-    this.#signal = signal;
-    this.#onSettled = options.onSettled;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
-    this.#timer = startDeadline(options.timeout, options.onTimeout);
-  }
-
-  /** Whether the call has neither failed nor succeeded yet. */
-  isPending(): boolean {
-    return !this.#settled;
-  }
-
-  async run<State>(work: RoundWork<State, Change, Result>, state: State): Promise<State> {
-    this.#timer.stop();
-    return this.runInAsyncScope(() => work.apply(this.change, state));
-  }
-
-  /** From here on it is too late for an abort: the change is part of the commit. */
-  enterCommit(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
-  }
-
-  /** After a conflict nothing of it is in the file, so that an abort counts once more. */
-  failIfAborted(): boolean {
-    if (this.#signal?.aborted) this.fail(this.#signal.reason);
-    return this.#settled;
-  }
-
-  succeed(result: Result): void {
-    this.#settle();
-    this.#resolve(result);
-  }
-
-  fail(error: unknown): void {
-    this.#settle();
-    this.#reject(error);
-  }
-
-  #settle(): void {
-    this.#settled = true;
-    this.#timer.stop();
-    this.enterCommit();
-    this.#onSettled();
-  }
-}
-
-/** A call whose change is part of the commit, and the state after it. */
-interface Applied<State, Change, Result> {
-  call: Call<Change, Result>;
-  own: State;
+/** The calls that a round has made. All of them are told when its lock is about to be released. */
+interface Made<State, Change, Result> {
+  /** Those whose change is part of the commit, and the state after it. */
+  applied: { call: Call<Change, Result>; own: State }[];
+  /** Those whose change threw. */
+  failed: { call: Call<Change, Result>; error: unknown }[];
 }
 
 /** The calls of this thread that share rounds. */
@@ -215,15 +141,19 @@ class Group<State, Change, Result> {
 
   /** Serves calls from the head of `calls`. */
   async #serveUnder(held: FileLock, calls: Call<Change, Result>[]): Promise<void> {
-    const applied: Applied<State, Change, Result>[] = [];
+    const made: Made<State, Change, Result> = { applied: [], failed: [] };
+    const { applied, failed } = made;
     try {
-      const after = await this.#applyAndCommit(held, calls, applied);
+      const after = await this.#applyAndCommit(held, calls, made);
       for (const { call, own } of applied) call.succeed(this.#work.toResult(own, after));
     } catch (error) {
       // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
-      const failed = applied.length > 0 ? applied.map(({ call }) => call) : calls.splice(0);
-      for (const call of failed) if (call.isPending()) call.fail(error);
+      const none = applied.length + failed.length === 0;
+      const concerned = none ? calls.splice(0) : applied.map(({ call }) => call);
+      for (const call of concerned) if (call.isPending()) call.fail(error);
     } finally {
+      for (const { call, error } of failed) call.fail(error);
+      // At once, so that whoever has been told finds the lock free.
       await releaseOrWarn(held);
     }
   }
@@ -231,15 +161,15 @@ class Group<State, Change, Result> {
   async #applyAndCommit(
     held: FileLock,
     calls: Call<Change, Result>[],
-    applied: Applied<State, Change, Result>[],
+    made: Made<State, Change, Result>,
   ): Promise<State> {
     const work = this.#work;
     const retries = new Retries(work.retry);
     let before = await work.read();
-    let after = await this.#applyAll(held, calls, before, applied);
+    let after = await this.#applyAll(held, calls, before, made);
     for (;;) {
       if (after === before) {
-        verifyBeforeWrite(held);
+        if (made.applied.length > 0) verifyBeforeWrite(held);
         return after;
       }
       try {
@@ -251,7 +181,7 @@ class Group<State, Change, Result> {
       }
       await retries.wait(undefined);
       before = await work.read();
-      after = await this.#applyAgain(before, applied);
+      after = await this.#applyAgain(before, made);
     }
   }
 
@@ -294,44 +224,52 @@ class Group<State, Change, Result> {
     held: FileLock,
     calls: Call<Change, Result>[],
     before: State,
-    applied: Applied<State, Change, Result>[],
+    { applied, failed }: Made<State, Change, Result>,
   ): Promise<State> {
     const startedAt = performance.now();
     // Going on without the lock is told for each call, so each does it for itself.
     const maxCalls = held.failedOpen ? 1 : this.#work.maxCalls;
     let current = before;
-    while (
-      applied.length < maxCalls &&
-      (applied.length === 0 || performance.now() - startedAt < maxRoundMs)
-    ) {
+    for (;;) {
+      const count = applied.length + failed.length;
+      if (count >= maxCalls || (count > 0 && performance.now() - startedAt >= maxRoundMs)) break;
       const call = calls.shift();
       if (call === undefined) return current;
       if (!call.isPending()) continue;
       try {
-        const own = await call.run(this.#work, current);
+        const own = await this.#run(call, current);
         if (!call.isPending()) continue;
         call.enterCommit();
         current = own;
         applied.push({ call, own });
       } catch (error) {
-        if (call.isPending()) call.fail(error);
+        if (!call.isPending()) continue;
+        call.enterCommit();
+        failed.push({ call, error });
       }
     }
     if (calls === this.#calls) this.#cutShort = calls.length > 0;
     return current;
   }
 
+  #run(call: Call<Change, Result>, state: State): Promise<State> {
+    return call.run((change) => this.#work.apply(change, state));
+  }
+
   /** Makes the changes once more, on what somebody else has made of the file. */
-  async #applyAgain(before: State, applied: Applied<State, Change, Result>[]): Promise<State> {
+  async #applyAgain(
+    before: State,
+    { applied, failed }: Made<State, Change, Result>,
+  ): Promise<State> {
     let current = before;
     for (const { call } of applied.splice(0)) {
       if (call.failIfAborted()) continue;
       try {
-        const own = await call.run(this.#work, current);
+        const own = await this.#run(call, current);
         current = own;
         applied.push({ call, own });
       } catch (error) {
-        call.fail(error);
+        failed.push({ call, error });
       }
     }
     return current;

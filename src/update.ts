@@ -36,7 +36,9 @@ export interface UpdateSyncOptions extends LockPart, ReplacePart<ReplaceSyncOpti
 }
 
 export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
-  /** Ends the wait, or takes this change out of the commit, until `fn` has returned. */
+  /**
+   * Ends the wait, or takes this change out of the commit, until `fn` has returned; the lock is held until it has.
+   */
   signal?: AbortSignal | undefined;
 }
 

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
-import { updateFile } from 'holdfast';
+import { tryLockSync, updateFile } from 'holdfast';
+import type { UpdateFunction } from 'holdfast';
 import { describe, expect, test } from 'vitest';
 
 import { takeAway } from './helpers/taken-away.js';
@@ -151,5 +152,39 @@ describe('calls at the same time', () => {
       await updateFile(file, () => 'new');
       expect(readFileSync(file, 'utf8')).toBe('new');
     });
+  });
+
+  test('one that has lost the lock and throws, after a while, fails alone', async () => {
+    await withFile('old', async (file, directory) => {
+      const error = new Error('no');
+      const throwing = updateFile(file, async () => {
+        // Longer than a round serves calls, so that the other one is not part of it.
+        await sleep(60);
+        takeAway(path.join(directory, '.file.lock'));
+        throw error;
+      });
+      const [outcome] = await Promise.allSettled([throwing, updateFile(file, () => 'new')]);
+      expect(outcome).toMatchObject({ status: 'rejected', reason: error });
+      expect(readFileSync(file, 'utf8')).toBe('new');
+    });
+  });
+});
+
+test.each<[string, UpdateFunction<string | undefined | Promise<string>>]>([
+  ['returns', () => 'new'],
+  ['leaves the file alone', () => undefined],
+  [
+    'throws',
+    () => {
+      throw new Error('no');
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('no'))],
+])('the lock is free as soon as the caller is told: fn %s', async (_what, fn) => {
+  await withFile('old', async (file) => {
+    await updateFile(file, fn).catch(() => undefined);
+    const held = tryLockSync(file);
+    held?.releaseSync();
+    expect(held).not.toBeNull();
   });
 });
