@@ -5,8 +5,8 @@
 
 #include "addon_data.h"
 #include "append_log_binding.h"
-#include "binding.h"
 #include "file_range_binding.h"
+#include "lock_binding.h"
 #include "lock_directory_binding.h"
 #include "platform.h"
 #include "replace_binding.h"

@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 
-#include "addon_data.h"
 #include "append_log.h"
 #include "binding.h"
 #include "pool_worker.h"
@@ -15,11 +14,7 @@ namespace {
 using Napi::CallbackInfo;
 using Napi::Value;
 
-enum LogFlag : uint32_t { kRefuseParentLinks = 1, kAnyOwner = 2 };
-
-uint64_t IdOf(const CallbackInfo& info) {
-  return static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-}
+enum LogFlag : uint32_t { kLogRefusesParentLinks = 1, kLogOfAnyOwner = 2 };
 
 // The open file's number, or what went wrong.
 struct Opening {
@@ -62,13 +57,13 @@ struct Appending {
 
 // (path, mode, flags)
 Value OpenLog(const CallbackInfo& info) {
-  const uint32_t flags = info[2].As<Napi::Number>().Uint32Value();
+  const uint32_t flags = NumberAt(info, 2);
   AppendLogRequest request;
-  request.path = info[0].As<Napi::String>().Utf8Value();
-  request.mode = info[1].As<Napi::Number>().Uint32Value();
+  request.path = StringAt(info, 0);
+  request.mode = NumberAt(info, 1);
   request.parents =
-      (flags & kRefuseParentLinks) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
-  request.trust_any_owner = (flags & kAnyOwner) != 0;
+      (flags & kLogRefusesParentLinks) != 0 ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  request.trust_any_owner = (flags & kLogOfAnyOwner) != 0;
   auto log = std::make_shared<AppendLog>(std::move(request));
   return PoolWorker<Opening>::Start(info.Env(), {std::move(log), &AddonData::Of(info), {}});
 }
@@ -76,8 +71,8 @@ Value OpenLog(const CallbackInfo& info) {
 // (id, lines, withoutLock)
 Appending AppendingOf(const CallbackInfo& info) {
   Appending appending;
-  appending.log = AddonData::Of(info).FindLog(IdOf(info));
-  appending.lines = info[1].As<Napi::String>().Utf8Value();
+  appending.log = AddonData::Of(info).FindLog(IdAt(info, 0));
+  appending.lines = StringAt(info, 1);
   appending.without_lock = info[2].As<Napi::Boolean>();
   return appending;
 }
@@ -93,7 +88,7 @@ Value AppendToLogSync(const CallbackInfo& info) {
 }
 
 Value CloseLog(const CallbackInfo& info) {
-  AddonData::Of(info).RemoveLog(IdOf(info));
+  AddonData::Of(info).RemoveLog(IdAt(info, 0));
   return info.Env().Undefined();
 }
 

@@ -9,7 +9,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr int kMaxRounds = 100;
+constexpr int kMaxEnterRounds = 100;
 
 using Clock = std::chrono::steady_clock;
 
@@ -99,7 +99,7 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
     if (queued.count(attempt.key) != 0) return attempt;
   }
 
-  for (int round = 0; round < kMaxRounds; round++) {
+  for (int round = 0; round < kMaxEnterRounds; round++) {
     LockFile file;
     error = OpenChecked(request, &location, &file);
     if (!error.ok()) return Attempt::Failure(std::move(error));

@@ -5,6 +5,7 @@
 
 #include "lock_file.h"
 #include "path.h"
+#include "pieces.h"
 
 namespace holdfast {
 
@@ -20,8 +21,6 @@ Error OpenRange(const FileRange& range, FileAccess access, Directory* directory,
 
 Error WriteAndFlush(const TailRequest& request, NativeHandle file, uint64_t file_size,
                     const char* data, size_t size) {
-  // In pieces: one huge write in a thread can stall.
-  constexpr size_t kPiece = 512 * 1024;
   uint64_t end = request.range.offset;
   while (size > 0) {
     const size_t piece = std::min(size, kPiece);

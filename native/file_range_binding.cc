@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "addon_data.h"
 #include "binding.h"
 #include "file_range.h"
 #include "pool_worker.h"
@@ -18,10 +17,10 @@ using Napi::Value;
 // (path, refuseParentLinks, offset, …)
 FileRange RangeOf(const CallbackInfo& info) {
   FileRange range;
-  range.path = info[0].As<Napi::String>().Utf8Value();
+  range.path = StringAt(info, 0);
   range.parents =
       info[1].As<Napi::Boolean>().Value() ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
-  range.offset = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
+  range.offset = static_cast<uint64_t>(IntegerAt(info, 2));
   return range;
 }
 
@@ -55,7 +54,7 @@ Value WriteFileTail(const CallbackInfo& info) {
   TailWriting writing;
   writing.request.range = RangeOf(info);
   writing.request.trust_any_owner = info[3].As<Napi::Boolean>().Value();
-  writing.request.durability = static_cast<Durability>(info[4].As<Napi::Number>().Uint32Value());
+  writing.request.durability = static_cast<Durability>(NumberAt(info, 4));
   const auto bytes = info[5].As<Napi::Uint8Array>();
   writing.data = reinterpret_cast<const char*>(bytes.Data());
   writing.size = bytes.ByteLength();
@@ -82,7 +81,7 @@ struct RangeReading {
 Value ReadFileRange(const CallbackInfo& info) {
   RangeReading reading;
   reading.range = RangeOf(info);
-  reading.size = static_cast<size_t>(info[3].As<Napi::Number>().Int64Value());
+  reading.size = static_cast<size_t>(IntegerAt(info, 3));
   return PoolWorker<RangeReading>::Start(info.Env(), std::move(reading));
 }
 

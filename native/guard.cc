@@ -8,8 +8,8 @@ namespace holdfast {
 namespace {
 
 constexpr char kGuardSuffix[] = ".guard";
-constexpr std::chrono::milliseconds kFirstDelay(1);
-constexpr std::chrono::milliseconds kLastDelay(16);
+constexpr std::chrono::milliseconds kFirstGuardDelay(1);
+constexpr std::chrono::milliseconds kLastGuardDelay(16);
 
 }  // namespace
 
@@ -41,14 +41,14 @@ Error Guard::TryEnter(const LockFile& lock_file, bool* entered) {
 
 Error Guard::Enter(const LockFile& lock_file, const Patience& patience, bool* entered) {
   *entered = false;
-  std::chrono::milliseconds delay = kFirstDelay;
+  std::chrono::milliseconds delay = kFirstGuardDelay;
   for (std::chrono::milliseconds waited{0};; waited += delay) {
     Error error = TryEnter(lock_file, entered);
     if (!error.ok() || *entered) return error;
     if (waited >= patience.limit) return {};
     if (patience.given_up != nullptr && *patience.given_up) return {};
     std::this_thread::sleep_for(delay);
-    delay = std::min(delay * 2, kLastDelay);
+    delay = std::min(delay * 2, kLastGuardDelay);
   }
 }
 

@@ -10,14 +10,13 @@
 
 #include "checksum.h"
 #include "path.h"
+#include "pieces.h"
 
 namespace holdfast {
 
 namespace {
 
-constexpr size_t kPiece = 512 * 1024;
-constexpr uint32_t kPrivate = 0600;
-constexpr uint32_t kPermissions = 07777;
+constexpr uint32_t kModeBits = 07777;
 constexpr std::chrono::milliseconds kLockInterval(10);
 constexpr int kMaxLockTries = 1000;
 constexpr int kMaxPublishTries = 100;
@@ -121,7 +120,7 @@ struct Journal {
 Error WriteJournal(const Directory& directory, const std::string& name, NativeHandle target,
                    const FileStatus& status, Journal* journal) {
   TemporaryFile temporary;
-  Error error = CreateTemporary(directory, kPrivate, &temporary);
+  Error error = CreateTemporary(directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;
   JournalHeader& header = journal->header;
   memcpy(header.magic, kMagic, sizeof(kMagic));
@@ -129,10 +128,10 @@ Error WriteJournal(const Directory& directory, const std::string& name, NativeHa
   header.target_born = BirthTime(target);
   header.name_sum = Crc32(name.data(), name.size());
   header.size = status.size;
-  header.mode = status.mode & kPermissions;
+  header.mode = status.mode & kModeBits;
   const NativeHandle file = temporary.file.get();
   error = Reserve(file, sizeof(header) + header.size);
-  if (error.ok()) error = SetMode(file, kPrivate);
+  if (error.ok()) error = SetMode(file, kPrivateMode);
   if (error.ok()) {
     error =
         CopyRange(target, 0, file, sizeof(header), header.size, [&](const char* data, size_t size) {

@@ -14,7 +14,7 @@ namespace holdfast {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::minutes kInterval(1);
+constexpr std::chrono::minutes kListingInterval(1);
 constexpr uint64_t kSparedAge = std::chrono::nanoseconds(std::chrono::minutes(1)).count();
 
 // One listing of a directory by this process in every interval.
@@ -29,7 +29,7 @@ class Listings {
                   BirthTime(directory.handle.get()));
     const std::lock_guard<std::mutex> guard(mutex_);
     for (auto entry = done_.begin(); entry != done_.end();) {
-      entry = now - entry->second < kInterval ? std::next(entry) : done_.erase(entry);
+      entry = now - entry->second < kListingInterval ? std::next(entry) : done_.erase(entry);
     }
     return done_.emplace(key, now).second;
   }

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <string>
 
-#include "addon_data.h"
 #include "binding.h"
 #include "path.h"
 
@@ -14,20 +13,10 @@ namespace {
 using Napi::CallbackInfo;
 using Napi::Value;
 
-Environment& EnvironmentOf(const CallbackInfo& info) { return AddonData::Of(info).environment(); }
-
-int64_t IntegerAt(const CallbackInfo& info, size_t index) {
-  return info[index].As<Napi::Number>().Int64Value();
-}
-
-Environment::Id IdAt(const CallbackInfo& info, size_t index) {
-  return static_cast<Environment::Id>(IntegerAt(info, index));
-}
-
 // A path, and the milliseconds after which what is there is stale.
 DirectoryRules RulesAt(const CallbackInfo& info, size_t index) {
   DirectoryRules rules;
-  rules.name = NameOf(info[index].As<Napi::String>().Utf8Value());
+  rules.name = NameOf(StringAt(info, index));
   rules.stale = std::chrono::milliseconds(IntegerAt(info, index + 1));
   return rules;
 }
@@ -35,26 +24,18 @@ DirectoryRules RulesAt(const CallbackInfo& info, size_t index) {
 // (directory, stale, lockPath)
 LockRequest RequestOf(const CallbackInfo& info) {
   LockRequest request;
-  request.target = info[0].As<Napi::String>().Utf8Value();
-  request.lock_path = info[2].As<Napi::String>().Utf8Value();
+  request.target = StringAt(info, 0);
+  request.lock_path = StringAt(info, 2);
   return request;
-}
-
-Value OutcomeValue(const CallbackInfo& info, Outcome outcome) {
-  return Napi::Number::New(info.Env(), static_cast<double>(outcome));
-}
-
-Value IdValue(const CallbackInfo& info, Environment::Id id) {
-  return Napi::Number::New(info.Env(), static_cast<double>(id));
 }
 
 // (id, directory, stale)
 Value ClaimDirectory(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).Claim(IdAt(info, 0), RulesAt(info, 1)));
+  return NumberValue(info, EnvironmentOf(info).Claim(IdAt(info, 0), RulesAt(info, 1)));
 }
 
 Value StartClaimDirectory(const CallbackInfo& info) {
-  return IdValue(info, EnvironmentOf(info).StartClaim(IdAt(info, 0), RulesAt(info, 1)));
+  return NumberValue(info, EnvironmentOf(info).StartClaim(IdAt(info, 0), RulesAt(info, 1)));
 }
 
 // Whether a process on proper-lockfile may be about to remove the directory of this lock.
@@ -68,15 +49,15 @@ Value IsDirectoryContested(const CallbackInfo& info) {
 // (id, interval)
 Value StartHeartbeat(const CallbackInfo& info) {
   const std::chrono::milliseconds interval(IntegerAt(info, 1));
-  return OutcomeValue(info, EnvironmentOf(info).StartHeartbeat(IdAt(info, 0), interval));
+  return NumberValue(info, EnvironmentOf(info).StartHeartbeat(IdAt(info, 0), interval));
 }
 
 Value CheckDirectory(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).Check(RequestOf(info), RulesAt(info, 0)));
+  return NumberValue(info, EnvironmentOf(info).Check(RequestOf(info), RulesAt(info, 0)));
 }
 
 Value StartCheckDirectory(const CallbackInfo& info) {
-  return IdValue(info, EnvironmentOf(info).StartCheck(RequestOf(info), RulesAt(info, 0)));
+  return NumberValue(info, EnvironmentOf(info).StartCheck(RequestOf(info), RulesAt(info, 0)));
 }
 
 }  // namespace

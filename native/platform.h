@@ -191,6 +191,9 @@ struct TemporaryFile {
   bool stays_locked = false;
 };
 
+// For the owner alone.
+constexpr uint32_t kPrivateMode = 0600;
+
 // Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It
 // has no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32
 // hexadecimal digits, and its kernel lock is held from before it has a byte of contents until it is published or closed:

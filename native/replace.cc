@@ -5,16 +5,14 @@
 
 #include "guarded_copy.h"
 #include "path.h"
+#include "pieces.h"
 
 namespace holdfast {
 
 namespace {
 
-// One huge write in a thread can stall for a tenth of a second and more; pieces do not, and let a cancellation in.
-constexpr size_t kPiece = 512 * 1024;
 constexpr uint32_t kPermissions = 0777;
 constexpr uint32_t kSetId = 06000;
-constexpr uint32_t kPrivate = 0600;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;
 
@@ -54,63 +52,6 @@ ReplaceError Replacement::Fail(Error error, const char* phase) const {
   return result;
 }
 
-Error Replacement::OpenInside(const std::string& directory, Directory* opened) const {
-  Error error = OpenDirectory(directory, request_.parents, opened);
-  if (!error.ok() || request_.within.empty()) return WithPath(error, directory);
-  // The path is resolved once more, below the root and never out of it; only what is reached that way is used.
-  const size_t root = Join(request_.within, "").size();
-  const std::string below = directory.size() > root ? directory.substr(root) : std::string();
-  Directory beneath;
-  error = OpenBeneath(root_, below, &beneath);
-  if (!error.ok()) return WithPath(error, directory);
-  *opened = std::move(beneath);
-  return {};
-}
-
-Error Replacement::MakeParents(const std::string& directory) {
-  Error error = OpenInside(directory, &directory_);
-  if (error.number != ENOENT || !request_.make_directories) return error;
-  const std::string parent = ParentOf(directory);
-  if (parent == directory || directory == request_.within) return error;
-  error = MakeParents(parent);
-  if (!error.ok()) return error;
-  Directory made;
-  bool created = false;
-  error = MakeDirectory(directory_, NameOf(directory), request_.directory_mode, &made, &created);
-  if (error.ok() && request_.durability == Durability::kFull) error = FlushDirectory(directory_);
-  if (!error.ok()) return WithPath(error, directory);
-  // Somebody else may have made it meanwhile, as a link for instance, which not every caller wants to be followed.
-  if (!request_.within.empty() || request_.parents == ParentPolicy::kRefuseLinks) {
-    return OpenInside(directory, &directory_);
-  }
-  directory_ = std::move(made);
-  return {};
-}
-
-Error Replacement::OpenParent(const std::string& directory) {
-  if (request_.within.empty()) return MakeParents(directory);
-  const std::string prefix = Join(request_.within, "");
-  if (directory != request_.within && directory.compare(0, prefix.size(), prefix) != 0) {
-    return Error::Refused(Refusal::kOutside, EXDEV, "open", directory);
-  }
-  Error error = OpenDirectory(request_.within, request_.parents, &root_);
-  return error.ok() ? MakeParents(directory) : WithPath(error, request_.within);
-}
-
-Error Replacement::CheckParent() {
-  if (request_.tighten_directory && IsOwnedByUs(directory_) &&
-      (directory_.mode & kPermissions) != *request_.tighten_directory) {
-    Error error = SetDirectoryMode(directory_, *request_.tighten_directory);
-    if (!error.ok()) return error;
-    directory_.mode = *request_.tighten_directory;
-  }
-  if (request_.require_directory_mode &&
-      (directory_.mode & kPermissions) != *request_.require_directory_mode) {
-    return Error::Refused(Refusal::kDirectoryMode, EPERM, "open");
-  }
-  return {};
-}
-
 Error Replacement::InspectTarget() {
   Error error = InspectName(directory_, name_, &target_);
   if (!error.ok()) return error;
@@ -140,7 +81,7 @@ Error Replacement::OpenTemporary() {
   // With no mode to be set later the file is made as any new file, with the umask's say in it.
   const bool mode_follows =
       request_.mode || (request_.keep_mode && target_.kind == FileKind::kRegular);
-  Error error = CreateTemporary(directory_, mode_follows ? kPrivate : 0666, &temporary_);
+  Error error = CreateTemporary(directory_, mode_follows ? kPrivateMode : 0666, &temporary_);
   if (error.ok() || !IsDenied(error) || !MayCopy()) return error;
   if (request_.journal_directory.empty()) {
     Handle target;
@@ -155,13 +96,12 @@ Error Replacement::OpenTemporary() {
   spooled_ = true;
   copy_ = true;
   kept_.fallback = std::move(error);
-  return CreateTemporary(journal_directory_, kPrivate, &temporary_);
+  return CreateTemporary(journal_directory_, kPrivateMode, &temporary_);
 }
 
 ReplaceError Replacement::Begin(uint64_t size) {
   name_ = NameOf(request_.path);
-  Error error = OpenParent(ParentOf(request_.path));
-  if (error.ok()) error = CheckParent();
+  Error error = OpenTargetDirectory(request_.directory, ParentOf(request_.path), &directory_);
   if (!error.ok()) return Fail(std::move(error), "open");
   error = ReplayJournals(directory_, name_, request_.journal_directory);
   if (!error.ok()) return Fail(std::move(error), "replay");

@@ -10,6 +10,7 @@
 
 #include "lock.h"
 #include "platform.h"
+#include "target_directory.h"
 
 namespace holdfast {
 
@@ -20,10 +21,9 @@ enum class CopyFallback : uint8_t { kAuto, kNever, kAlways };
 enum class TargetState : uint8_t { kOld, kNew, kRestored, kUnknown };
 
 struct ReplaceRequest {
-  std::string path;    // absolute
-  std::string within;  // absolute, or empty: the directory that the path must not lead out of
+  std::string path;  // absolute
+  TargetDirectoryRequest directory;
   TargetLinkPolicy links = TargetLinkPolicy::kRefuse;
-  ParentPolicy parents = ParentPolicy::kTrust;
   bool split_hard_links = false;
   bool create_only = false;
   std::optional<uint32_t> mode;
@@ -34,10 +34,6 @@ struct ReplaceRequest {
   Durability durability = Durability::kOrdered;
   CopyFallback copy_fallback = CopyFallback::kAuto;
   std::string journal_directory;  // or empty
-  bool make_directories = false;
-  std::optional<uint32_t> directory_mode;
-  std::optional<uint32_t> require_directory_mode;
-  std::optional<uint32_t> tighten_directory;
   // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
   std::optional<FileVersion> expected;
   // Only as long as this lock is held; if it can be taken over, under its guard.
@@ -109,11 +105,6 @@ class Replacement {
 
  private:
   ReplaceError Fail(Error error, const char* phase) const;
-  Error OpenParent(const std::string& directory);
-  // Opens a directory on the way to the target, under the policy for links and never outside of `within`.
-  Error OpenInside(const std::string& directory, Directory* opened) const;
-  Error MakeParents(const std::string& directory);
-  Error CheckParent();
   Error InspectTarget();
   Error OpenTemporary();
   Error CopyMetadata();
@@ -133,7 +124,6 @@ class Replacement {
 
   ReplaceRequest request_;
   std::atomic<bool> cancelled_{false};
-  Directory root_;  // `within`, if it is given
   Directory directory_;
   std::string name_;
   FileStatus target_;

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "addon_data.h"
 #include "binding.h"
 #include "pool_worker.h"
 #include "read_file.h"
@@ -48,9 +47,9 @@ ParentPolicy ParentsOf(const Napi::Object& options) {
 
 // What openReplacement() is told by one number, as src/native.ts puts it together: reading a property takes as long as a
 // short system call.
-enum RequestFlag : uint32_t {
+enum ReplaceFlag : uint32_t {
   kReplaceLinkFlag = 1,
-  kRefuseParentLinksFlag = 2,
+  kRefuseLinkedParentsFlag = 2,
   kSplitHardLinksFlag = 4,
   kCreateOnlyFlag = 8,
   kKeepModeFlag = 16,
@@ -67,27 +66,28 @@ void ApplyFlags(uint32_t flags, ReplaceRequest* request) {
   const auto is_set = [flags](uint32_t flag) { return (flags & flag) != 0; };
   request->links =
       is_set(kReplaceLinkFlag) ? TargetLinkPolicy::kReplace : TargetLinkPolicy::kRefuse;
-  request->parents =
-      is_set(kRefuseParentLinksFlag) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  request->directory.parents =
+      is_set(kRefuseLinkedParentsFlag) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   request->split_hard_links = is_set(kSplitHardLinksFlag);
   request->create_only = is_set(kCreateOnlyFlag);
   request->keep_mode = is_set(kKeepModeFlag);
   request->keep_owner = is_set(kKeepOwnerFlag);
   request->keep_attributes = is_set(kKeepAttributesFlag);
   request->keep_access_list = is_set(kKeepAccessListFlag);
-  request->make_directories = is_set(kMakeDirectoriesFlag);
+  request->directory.make = is_set(kMakeDirectoriesFlag);
   request->durability = static_cast<Durability>((flags >> kDurabilityShift) & kTwoBits);
+  request->directory.flush_made = request->durability == Durability::kFull;
   request->copy_fallback = static_cast<CopyFallback>((flags >> kCopyFallbackShift) & kTwoBits);
 }
 
 // What few replaces ask for.
 void ApplyOptions(const Napi::Object& options, const Environment& environment,
                   ReplaceRequest* request) {
-  request->within = StringOf(options, "within");
+  request->directory.within = StringOf(options, "within");
   request->journal_directory = StringOf(options, "journalDir");
-  request->directory_mode = OptionalNumberOf(options, "dirMode");
-  request->require_directory_mode = OptionalNumberOf(options, "requireDirMode");
-  request->tighten_directory = OptionalNumberOf(options, "tightenDir");
+  request->directory.mode = OptionalNumberOf(options, "dirMode");
+  request->directory.required_mode = OptionalNumberOf(options, "requireDirMode");
+  request->directory.tightened_mode = OptionalNumberOf(options, "tightenDir");
   const Value expected = options.Get("expected");
   if (expected.IsString()) {
     request->expected = VersionOfText(expected.As<Napi::String>().Utf8Value());
@@ -159,7 +159,7 @@ struct Steps {
 // (..., flags, bytes or undefined) from argument number `at` on
 Steps StepsAt(const CallbackInfo& info, size_t at) {
   Steps steps;
-  steps.flags = info[at].As<Napi::Number>().Uint32Value();
+  steps.flags = NumberAt(info, at);
   if (info[at + 1].IsTypedArray()) {
     const auto bytes = info[at + 1].As<Napi::Uint8Array>();
     steps.data = reinterpret_cast<const char*>(bytes.Data());
@@ -171,26 +171,25 @@ Steps StepsAt(const CallbackInfo& info, size_t at) {
 // (id, flags, bytes or undefined)
 Steps StepsOf(const CallbackInfo& info) {
   Steps steps = StepsAt(info, 1);
-  steps.replacement = AddonData::Of(info).FindReplacement(
-      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  steps.replacement = AddonData::Of(info).FindReplacement(IdAt(info, 0));
   return steps;
 }
 
 // (path, flags, mode or undefined, options or undefined, ...)
 std::shared_ptr<Replacement> ReplacementOf(const CallbackInfo& info) {
   ReplaceRequest request;
-  request.path = info[0].As<Napi::String>().Utf8Value();
-  ApplyFlags(info[1].As<Napi::Number>().Uint32Value(), &request);
-  if (info[2].IsNumber()) request.mode = info[2].As<Napi::Number>().Uint32Value();
+  request.path = StringAt(info, 0);
+  ApplyFlags(NumberAt(info, 1), &request);
+  if (info[2].IsNumber()) request.mode = NumberAt(info, 2);
   if (info[3].IsObject()) {
-    ApplyOptions(info[3].As<Napi::Object>(), AddonData::Of(info).environment(), &request);
+    ApplyOptions(info[3].As<Napi::Object>(), EnvironmentOf(info), &request);
   }
   return std::make_shared<Replacement>(std::move(request));
 }
 
-Napi::Number Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
+Value Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
   const uint64_t id = AddonData::Of(info).AddReplacement(std::move(replacement));
-  return Napi::Number::New(info.Env(), static_cast<double>(id));
+  return NumberValue(info, id);
 }
 
 Value OpenReplacement(const CallbackInfo& info) { return Keep(info, ReplacementOf(info)); }
@@ -217,15 +216,12 @@ Value ReplaceSync(const CallbackInfo& info) {
 }
 
 Value CancelReplacement(const CallbackInfo& info) {
-  AddonData::Of(info)
-      .FindReplacement(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()))
-      ->Cancel();
+  AddonData::Of(info).FindReplacement(IdAt(info, 0))->Cancel();
   return info.Env().Undefined();
 }
 
 Value CloseReplacement(const CallbackInfo& info) {
-  AddonData::Of(info).RemoveReplacement(
-      static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  AddonData::Of(info).RemoveReplacement(IdAt(info, 0));
   return info.Env().Undefined();
 }
 

@@ -12,12 +12,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
 import { cached, cacheDirectory, fetchPackage } from './downloads.mjs';
+import { inParallel } from './in-parallel.mjs';
 import { nativeTarget, projectDirectory } from './native-target.mjs';
+import { unifiedSource } from './unified-source.mjs';
 
 // 70 MB, and made for one platform.
 const zigPackage = {
@@ -53,11 +54,11 @@ export async function crossCompile({ kind, system, triple }, { output, program, 
   try {
     const { compile, link } = compilerFor(triple, fresh ? directory : sharedCache);
     const { sources, flags, libraries } = nativeTarget(system);
-    if (kind === 'linux-glibc') sources.push(path.join('native', 'linux', 'glibc_stat.cc'));
+    const unified = unifiedSource(sources);
     const nodeApi = nodeApiSources();
     const toObject = async (source, index) => {
       const object = path.join(directory, `${index}.o`);
-      const options = [...compileFlags, ...flags, ...warnings, `-I${nodeApi}`];
+      const options = [...compileFlags, ...flags, ...unified.flags, ...warnings, `-I${nodeApi}`];
       await compile(...options, '-c', source, '-o', object);
       return object;
     };
@@ -65,8 +66,10 @@ export async function crossCompile({ kind, system, triple }, { output, program, 
       system === 'win'
         ? path.join('native', 'win', 'node_api_imports.cc')
         : path.join(nodeApi, 'node_api_stub.cc');
-    const all = [...sources, standIn, ...(program?.sources ?? [])];
-    const objects = await inParallel(all, toObject);
+    const addonSources = [unified.file];
+    if (kind === 'linux-glibc') addonSources.push(path.join('native', 'linux', 'glibc_stat.cc'));
+    addonSources.push(standIn);
+    const objects = await inParallel([...addonSources, ...(program?.sources ?? [])], toObject);
 
     // In that directory: zig leaves an import library beside what it links for Windows.
     const linkAs = async (file, ...args) => {
@@ -79,7 +82,7 @@ export async function crossCompile({ kind, system, triple }, { output, program, 
       chmodSync(file, 0o644);
     };
     const { verdict, addon } = linkFlags[system](directory);
-    const parts = objects.slice(0, sources.length + 1);
+    const parts = objects.slice(0, addonSources.length);
     if (verdict !== undefined) {
       // Linked only to see that nothing is missing but what Node defines, for which the last part stands.
       await link('-shared', ...verdict, ...parts, '-o', path.join(directory, 'verdict'));
@@ -107,29 +110,6 @@ const linkFlags = {
   // What Node defines is found by native/win/node_api_imports.cc.
   win: () => ({ addon: ['-s'] }),
 };
-
-/**
- * Runs `work(job, index)` for all jobs, as many at a time as there are processors. Resolves to what it came to, in
- * order, or rejects with every failure.
- */
-async function inParallel(jobs, work) {
-  const queue = [...jobs.entries()];
-  const results = [];
-  const failures = [];
-  const worker = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const [index, job] = next;
-      try {
-        results[index] = await work(job, index);
-      } catch (error) {
-        failures.push(error.message);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
-  if (failures.length > 0) throw new Error(failures.join('\n'));
-  return results;
-}
 
 /** What zig keeps: C libraries, and what it has compiled. */
 const sharedCache = path.join(cacheDirectory, 'zig-cache');

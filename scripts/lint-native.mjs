@@ -4,11 +4,12 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { inParallel } from './in-parallel.mjs';
 import { hostSystem, nativeTarget, projectDirectory } from './native-target.mjs';
+import { unifiedSource } from './unified-source.mjs';
 
 const clangFormat = createRequire(import.meta.url)('clang-format').getNativeBinary();
 
@@ -40,27 +41,29 @@ async function runClangTidy() {
     return true;
   }
   const { sources, flags } = nativeTarget(hostSystem);
-  const queue = [...sources];
-  let findings = 0;
-  const worker = async () => {
-    for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
-      const answer = await tidy(source, flags);
-      if (answer !== null) {
-        findings += 1;
-        console.error(answer);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
-  console.log(`clang-tidy: ${sources.length} sources, ${findings || 'none'} with findings`);
-  return findings === 0;
+  const unified = unifiedSource(sources);
+  const others = onlyInMainFile.map((check) => `,-${check}`).join('');
+  const runs = [
+    // Most checks look at all headers once more, each time.
+    [`--checks=${others}`, unified.file, '--', ...flags, ...unified.flags],
+    ...sources.map((source) => [`--checks=-*,${onlyInMainFile}`, source, '--', ...flags]),
+  ];
+  const answers = await inParallel(runs, tidy);
+  const findings = answers.filter((answer) => answer !== null);
+  for (const finding of findings) console.error(finding);
+  console.log(`clang-tidy: ${sources.length} sources, ${findings.length || 'none'} with findings`);
+  return findings.length === 0;
 }
 
-/** What clang-tidy finds in `source`, or null. */
-async function tidy(source, flags) {
+/** Checks that say nothing of what a source includes. */
+const onlyInMainFile = ['clang-analyzer-*', 'misc-unused-alias-decls', 'misc-unused-using-decls'];
+
+/** What clang-tidy finds, or null. */
+async function tidy(args) {
   try {
-    await promisify(execFile)('clang-tidy', ['--quiet', source, '--', ...flags], {
+    await promisify(execFile)('clang-tidy', ['--quiet', '--config-file=.clang-tidy', ...args], {
       cwd: projectDirectory,
+      maxBuffer: 1 << 26,
     });
     return null;
   } catch (error) {

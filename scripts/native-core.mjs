@@ -1,10 +1,11 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { inParallel } from './in-parallel.mjs';
 import { hostSystem, nativeTarget, projectDirectory } from './native-target.mjs';
+import { unifiedSource } from './unified-source.mjs';
 
 const compilers = ['clang++', 'clang++-19', 'clang++-16', 'clang++-14', 'g++'];
 
@@ -41,25 +42,20 @@ export async function buildCore({
   const own = readdirSync(path.join(projectDirectory, cases))
     .filter((file) => file.endsWith('.cc'))
     .map((file) => path.join(cases, file));
-  const sources = [
-    ...coreSources(),
-    ...own,
-    ...(main ? [path.join('test', 'native', 'main.cc')] : []),
-  ];
+  const unified = unifiedSource(coreSources());
+  const sources = [unified.file, ...own, ...(main ? [path.join('test', 'native', 'main.cc')] : [])];
   const warnings = ['-g', '-Wall', '-Wextra', '-Werror'];
-  const compile = [...nativeTarget(hostSystem).flags, ...warnings, ...flags, ...compileFlags];
-  const objects = sources.map((source) =>
-    path.join(directory, `${source.replaceAll(path.sep, '-')}.o`),
-  );
-  const queue = sources.map((source, index) => [source, objects[index]]);
+  const compile = [
+    ...[...nativeTarget(hostSystem).flags, ...unified.flags],
+    ...[...warnings, ...flags, ...compileFlags],
+  ];
   const run = (args) =>
     promisify(execFile)(compiler, args, { cwd: projectDirectory, maxBuffer: 1 << 26 });
-  const worker = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
-      await run([...compile, '-c', job[0], '-o', job[1]]);
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  const objects = await inParallel(sources, async (source, index) => {
+    const object = path.join(directory, `${index}.o`);
+    await run([...compile, '-c', source, '-o', object]);
+    return object;
+  });
   const program = path.join(directory, name);
   await run([...objects, ...flags, ...linkFlags, '-pthread', '-ldl', '-o', program]);
   return program;

@@ -19,6 +19,7 @@ import path from 'node:path';
 import { binaryFacts } from './binary-facts.mjs';
 import { complaintsAbout } from './check-binary.mjs';
 import { crossCompile, whyNoCrossCompiler } from './cross-compile.mjs';
+import { inParallel } from './in-parallel.mjs';
 import { chooseTargets, hashOf, prebuildsDirectory, targets } from './targets.mjs';
 
 const sumsFile = path.join(prebuildsDirectory, 'SHA256SUMS');
@@ -76,10 +77,8 @@ async function main() {
   }
   const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-prebuild-'));
   try {
-    const built = new Map();
-    for (const target of chooseTargets(targets, names)) {
-      built.set(...(await build(target, directory, verify)));
-    }
+    const chosen = chooseTargets(targets, names);
+    const built = new Map(await inParallel(chosen, (target) => build(target, directory, verify)));
     if (verify) {
       if (!agree(readSums(), built)) {
         process.exitCode = 1;

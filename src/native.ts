@@ -24,7 +24,7 @@ export const Outcome = {
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
-/** The bits of a request; the same as `RequestFlag` in native/binding.cc. */
+/** The bits of a request; the same as `RequestFlag` in native/lock_binding.cc. */
 export const RequestFlag = {
   shared: 1,
   refuseParentLinks: 4,

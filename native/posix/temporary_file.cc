@@ -15,7 +15,7 @@ namespace holdfast {
 namespace {
 
 // How long somebody who is about to rename may take before another name is used: he may be stopped.
-constexpr std::chrono::milliseconds kInterval(1);
+constexpr std::chrono::milliseconds kRenameInterval(1);
 constexpr int kMaxTries = 20;
 
 bool CannotDoThis(int number) {
@@ -122,7 +122,7 @@ int LinkBeside(const Directory& directory, TemporaryFile* temporary, const std::
     found = RemoveLeftover(directory, waiting, file, /*locked_before_named=*/true);
     left_behind = left_behind || found == Leftover::kRemoved;
     // Somebody else is replacing the file at this very moment, and is between two system calls.
-    if (found == Leftover::kHeld) std::this_thread::sleep_for(kInterval);
+    if (found == Leftover::kHeld) std::this_thread::sleep_for(kRenameInterval);
     failure = link_as(waiting);
   }
   if (failure == EEXIST) {
@@ -223,7 +223,7 @@ Error ClaimWaitingName(const Directory& directory, TemporaryFile* temporary,
     } else if (failure == EEXIST) {
       const Leftover found = RemoveLeftover(directory, waiting, temporary->file.get(),
                                             /*locked_before_named=*/true);
-      if (found == Leftover::kHeld) std::this_thread::sleep_for(kInterval);
+      if (found == Leftover::kHeld) std::this_thread::sleep_for(kRenameInterval);
       if (found == Leftover::kKept) break;
     } else if (temporary->name.empty() && !CanLink(failure)) {
       Error error = GiveName(directory, temporary);

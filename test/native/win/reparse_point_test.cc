@@ -287,7 +287,9 @@ TEST_CASE("parents: a lock and a replace refuse a link on the way") {
   LockLocation location;
   CHECK(IsRefusedLink(Locate(request, &location)));
   ReplaceTry attempt{"a\\b\\c\\file"};
-  attempt.change = [](ReplaceRequest* change) { change->parents = ParentPolicy::kRefuseLinks; };
+  attempt.change = [](ReplaceRequest* change) {
+    change->directory.parents = ParentPolicy::kRefuseLinks;
+  };
   CHECK(IsRefusedLink(Replace(attempt).failure.error));
   CHECK_EQUAL(ReadText("a\\b\\c\\file"), "the victim");
 }
