@@ -6,9 +6,11 @@
 //   npm run model -- --trace MISTAKE_NAME   the steps of one counterexample, in words of the model; `--windows` for that half
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+
+import { inParallel } from './in-parallel.mjs';
 
 const run = promisify(execFile);
 const model = path.join(import.meta.dirname, '..', 'model', 'lock.pml');
@@ -134,16 +136,12 @@ function report(job, { states, found }, seconds) {
 }
 
 async function checkAll(jobs) {
-  const queue = [...jobs];
-  let unexpected = 0;
-  const worker = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
-      const start = performance.now();
-      const verdict = await check(job);
-      if (!report(job, verdict, (performance.now() - start) / 1000)) unexpected++;
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  const asExpected = await inParallel(jobs, async (job) => {
+    const start = performance.now();
+    const verdict = await check(job);
+    return report(job, verdict, (performance.now() - start) / 1000);
+  });
+  const unexpected = asExpected.filter((expected) => !expected).length;
   console.log(`${jobs.length} checked, ${unexpected || 'none'} otherwise than expected`);
   return unexpected === 0;
 }
