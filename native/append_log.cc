@@ -2,14 +2,13 @@
 
 #include <cerrno>
 
+#include "bounds.h"
 #include "lock.h"
 #include "path.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr int kMaxLogRounds = 100;
 
 // Gives a lock back at the end of a block.
 class Locked {
@@ -39,7 +38,7 @@ Error AppendLog::Open() {
 Error AppendLog::OpenOrCreate(Handle* file, FileIdentity* identity) const {
   LockRequest checks;
   checks.trust_any_owner = request_.trust_any_owner;
-  for (int round = 0; round < kMaxLogRounds; round++) {
+  for (int round = 0; round < kMaxRounds; round++) {
     FileStatus status;
     Error error = OpenFile(directory_, name_, FileAccess::kAppend, file, &status);
     if (!error.ok()) return error;

@@ -13,7 +13,7 @@ struct AppendLogRequest {
   std::string path;  // absolute
   ParentPolicy parents = ParentPolicy::kTrust;
   bool trust_any_owner = false;
-  uint32_t mode = 0600;  // of a file that is made
+  uint32_t mode = kPrivateMode;  // of a file that is made
 };
 
 // Keeps the file open, so that lines can also be written when no descriptor is to be had any more. Used by one thread at a

@@ -3,13 +3,12 @@
 #include <cerrno>
 #include <chrono>
 
+#include "bounds.h"
 #include "path.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr int kMaxEnterRounds = 100;
 
 using Clock = std::chrono::steady_clock;
 
@@ -99,7 +98,7 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
     if (queued.count(attempt.key) != 0) return attempt;
   }
 
-  for (int round = 0; round < kMaxEnterRounds; round++) {
+  for (int round = 0; round < kMaxRounds; round++) {
     LockFile file;
     error = OpenChecked(request, &location, &file);
     if (!error.ok()) return Attempt::Failure(std::move(error));

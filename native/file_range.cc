@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "bounds.h"
 #include "lock_file.h"
 #include "path.h"
-#include "pieces.h"
 
 namespace holdfast {
 

@@ -8,9 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "bounds.h"
 #include "checksum.h"
 #include "path.h"
-#include "pieces.h"
 
 namespace holdfast {
 

@@ -4,14 +4,13 @@
 #include <cerrno>
 #include <vector>
 
+#include "bounds.h"
 #include "inspection.h"
 #include "path.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr int kMaxClaimRounds = 100;
 
 // File systems keep times to two seconds at worst (FAT), so only a larger difference is somebody else's doing.
 constexpr uint64_t kCoarsestTime = 2000000000;
@@ -237,7 +236,7 @@ Error ClaimDirectory(const DirectoryRules& rules, HeldLock* held, bool* busy) {
     return error;
   }
   Error error;
-  for (int round = 0; round < kMaxClaimRounds; round++) {
+  for (int round = 0; round < kMaxRounds; round++) {
     Finding finding = Finding::kChanged;
     error = ClaimOnce(rules, path, held, &finding);
     *busy = finding == Finding::kBusy;

@@ -4,13 +4,13 @@
 #include <array>
 #include <cerrno>
 
+#include "bounds.h"
 #include "path.h"
 
 namespace holdfast {
 
 namespace {
 
-constexpr int kMaxOpenRounds = 100;
 constexpr int kMaxReads = 3;
 
 // Brings a lock file into being so that a kill at any moment leaves either nothing or a usable one, and nobody sees it
@@ -20,7 +20,7 @@ constexpr int kMaxReads = 3;
 Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
                      const RecordBlock& block) {
   TemporaryFile temporary;
-  Error error = CreateTemporary(directory, 0600, &temporary);
+  Error error = CreateTemporary(directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;
   error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
   if (error.ok()) error = SetMode(temporary.file.get(), mode);
@@ -49,7 +49,7 @@ Error CheckOpenFile(const LockRequest& request, const Directory& directory,
 
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
                    Handle* file, FileIdentity* identity) {
-  for (int round = 0; round < kMaxOpenRounds; round++) {
+  for (int round = 0; round < kMaxRounds; round++) {
     FileStatus status;
     Error error = OpenLockFile(directory, name, file, &status);
     if (!error.ok()) return error;

@@ -19,7 +19,7 @@ struct LockRequest {
   LockMode mode = LockMode::kExclusive;
   ParentPolicy parents = ParentPolicy::kTrust;
   bool trust_any_owner = false;
-  uint32_t file_mode = 0600;
+  uint32_t file_mode = kPrivateMode;
 };
 
 // Where a lock file is: its directory, opened once, and its name in it.
@@ -39,7 +39,7 @@ struct LockFile {
   // The epoch that the record named, where that tells which lock is the current one.
   LockSlot slot = 0;
   // As they were asked for, for the file beside this one that guards its record.
-  uint32_t file_mode = 0600;
+  uint32_t file_mode = kPrivateMode;
   bool trust_any_owner = false;
   // What the record said when the lock was found taken.
   DecodedRecord found;

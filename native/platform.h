@@ -191,8 +191,9 @@ struct TemporaryFile {
   bool stays_locked = false;
 };
 
-// For the owner alone.
+// Modes: of a file for the owner alone, and what of a mode says who may do what.
 constexpr uint32_t kPrivateMode = 0600;
+constexpr uint32_t kPermissions = 0777;
 
 // Makes an empty file on the file system of `directory`, open for reading and writing, with `mode` less the umask. It
 // has no name where the system knows such files, so that a kill leaves nothing. Elsewhere it has a random one of 32

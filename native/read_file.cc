@@ -2,14 +2,13 @@
 
 #include <cerrno>
 
+#include "bounds.h"
 #include "guarded_copy.h"
 #include "path.h"
 
 namespace holdfast {
 
 namespace {
-
-constexpr int kMaxReadRounds = 100;
 
 Error ReadOpenFile(NativeHandle file, uint64_t size, uint64_t max_bytes,
                    std::vector<char>* contents) {
@@ -53,7 +52,7 @@ Error ReadRegularFile(const ReadRequest& request, ReadOutcome* outcome) {
   Error error = OpenDirectory(ParentOf(path), request.parents, &directory);
   if (!error.ok()) return WithPath(error, ParentOf(path));
   bool steady = false;
-  for (int round = 0; round < kMaxReadRounds && !steady; round++) {
+  for (int round = 0; round < kMaxRounds && !steady; round++) {
     error = ReadOnce(request, directory, NameOf(path), outcome, &steady);
     if (!error.ok()) return WithPath(error, path);
   }

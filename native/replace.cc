@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "bounds.h"
 #include "guarded_copy.h"
 #include "path.h"
-#include "pieces.h"
 
 namespace holdfast {
 
 namespace {
 
-constexpr uint32_t kPermissions = 0777;
 constexpr uint32_t kSetId = 06000;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;

@@ -22,7 +22,7 @@ Error ReplaceLockFile(const Record& record, LockFile* file) {
   Error error = InspectFile(file->file.get(), &status);
   if (!error.ok()) return error;
   TemporaryFile temporary;
-  error = CreateTemporary(directory, 0600, &temporary);
+  error = CreateTemporary(directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;
   bool locked = false;
   error = WriteRecord(temporary.file.get(), record);

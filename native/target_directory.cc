@@ -8,8 +8,6 @@ namespace holdfast {
 
 namespace {
 
-constexpr uint32_t kDirectoryPermissions = 0777;
-
 class DirectoryOpening {
  public:
   explicit DirectoryOpening(const TargetDirectoryRequest& request) : request_(request) {}
@@ -75,12 +73,12 @@ Error OpenTargetDirectory(const TargetDirectoryRequest& request, const std::stri
   Error error = DirectoryOpening(request).Open(directory, opened);
   if (!error.ok()) return error;
   if (request.tightened_mode && IsOwnedByUs(*opened) &&
-      (opened->mode & kDirectoryPermissions) != *request.tightened_mode) {
+      (opened->mode & kPermissions) != *request.tightened_mode) {
     error = SetDirectoryMode(*opened, *request.tightened_mode);
     if (!error.ok()) return error;
     opened->mode = *request.tightened_mode;
   }
-  if (request.required_mode && (opened->mode & kDirectoryPermissions) != *request.required_mode) {
+  if (request.required_mode && (opened->mode & kPermissions) != *request.required_mode) {
     return Error::Refused(Refusal::kDirectoryMode, EPERM, "open");
   }
   return {};

@@ -47,31 +47,10 @@ export const files = {
     ),
 
   /** Links to directories can be made. */
-  directoryLinks: () =>
-    inTemporaryDirectory((directory) =>
-      attempt(() => {
-        const link = path.join(directory, 'link');
-        try {
-          makeDirectoryLink(directory, link);
-        } finally {
-          removeDirectoryLink(link);
-        }
-      }),
-    ),
+  directoryLinks: () => withDirectoryLink(() => undefined),
 
   /** Where a link to a directory leads can be read: Wine follows one without telling. */
-  readableDirectoryLinks: () =>
-    inTemporaryDirectory((directory) =>
-      attempt(() => {
-        const link = path.join(directory, 'link');
-        try {
-          makeDirectoryLink(directory, link);
-          readlinkSync(link);
-        } finally {
-          removeDirectoryLink(link);
-        }
-      }),
-    ),
+  readableDirectoryLinks: () => withDirectoryLink(readlinkSync),
 
   /** Paths begin with a drive, and backslashes separate names. */
   windowsPaths: () => {
@@ -202,3 +181,17 @@ export const files = {
       return whyNot('mount', ['--bind', file, file]) ?? whyNot('umount', [file]);
     }),
 } satisfies Probes;
+
+function withDirectoryLink(use: (link: string) => unknown): string | null {
+  return inTemporaryDirectory((directory) =>
+    attempt(() => {
+      const link = path.join(directory, 'link');
+      try {
+        makeDirectoryLink(directory, link);
+        use(link);
+      } finally {
+        removeDirectoryLink(link);
+      }
+    }),
+  );
+}
