@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -6,88 +5,29 @@ import { expect, test as plainTest, vi } from 'vitest';
 
 import { has } from './helpers/capabilities.js';
 import { run, runNode } from './helpers/child.js';
-import type { PublishedPackage } from './helpers/package-registry.js';
 import { withRegistry } from './helpers/package-registry.js';
+import {
+  packAndPublish,
+  patience,
+  succeed,
+  withInstalledPackage,
+} from './helpers/packed-package.js';
+import type { InstalledPackage } from './helpers/packed-package.js';
 import { projectDirectory } from './helpers/paths.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
-// The package as a user gets it: the addon is built as for a release, everything is packed by npm, and the tarball is
-// installed into an empty project without running any script of it. Building takes most of the time, so it is done once.
-interface Installed {
-  /** The files of the tarball. */
-  files: string[];
-  /** The user's project. */
-  project: string;
-  /** holdfast in the project's node_modules. */
-  location: string;
-  tarball: string;
-}
-
-// npm, a native build and type checks on a slow machine.
-const patience = 600_000;
 vi.setConfig({ testTimeout: patience });
 
-const installedTest = plainTest.extend<{ installed: Installed }>({
+// Building takes most of the time, so it is done once.
+const installedTest = plainTest.extend<{ installed: InstalledPackage }>({
   installed: [
     // eslint-disable-next-line no-empty-pattern -- vitest reads from the pattern which fixtures this one needs
-    async ({}, use) =>
-      withTemporaryDirectory(async (directory) => {
-        const { files, tarball } = await pack(path.join(directory, 'checkout'));
-        const project = path.join(directory, 'project');
-        await install(project, tarball);
-        const location = path.join(project, 'node_modules', 'holdfast');
-        await use({ files, project, location, tarball });
-      }),
+    async ({}, use) => withInstalledPackage(use),
     { scope: 'file' },
   ],
 });
 
 const test = installedTest.runIf(has('npm'));
-
-/** Builds the addon for a release and packs, in a copy of the checkout: a build would remove the one under test. */
-async function pack(checkout: string): Promise<{ files: string[]; tarball: string }> {
-  const leftOut = ['.git', 'build', 'node_modules'].map((name) =>
-    path.join(projectDirectory, name),
-  );
-  await cp(projectDirectory, checkout, {
-    recursive: true,
-    filter: (source) => !leftOut.includes(source),
-  });
-  await symlink(path.join(projectDirectory, 'node_modules'), path.join(checkout, 'node_modules'));
-  // `npm run prebuild` may have built it already, and knows whether it is that of these sources.
-  const prebuilt = path.join(checkout, 'prebuilds', `${process.platform}-${process.arch}`);
-  if (!existsSync(prebuilt)) await succeed('npm', ['run', 'prebuild:native'], checkout);
-  return packDirectory(checkout, checkout);
-}
-
-/** Packs the package in `directory` as it is, and puts the tarball into `destination`. */
-async function packDirectory(
-  directory: string,
-  destination: string,
-): Promise<{ files: string[]; tarball: string }> {
-  const options = ['--json', '--ignore-scripts', '--pack-destination', destination];
-  const report = await succeed('npm', ['pack', ...options], directory);
-  const [packed] = JSON.parse(report) as [{ filename: string; files: { path: string }[] }];
-  return {
-    files: packed.files.map((file) => file.path),
-    tarball: path.join(destination, packed.filename),
-  };
-}
-
-async function install(project: string, tarball: string): Promise<void> {
-  await mkdir(project);
-  await writeFile(path.join(project, 'package.json'), '{ "name": "user", "private": true }\n');
-  // The one dependency comes from this checkout, so that no registry is asked.
-  const dependency = path.join(projectDirectory, 'node_modules', 'node-gyp-build');
-  const options = ['--ignore-scripts', '--offline', '--install-links', '--no-audit', '--no-fund'];
-  await succeed('npm', ['install', ...options, '--prefix', project, tarball, dependency], project);
-}
-
-async function succeed(command: string, args: string[], cwd: string): Promise<string> {
-  const { stdout, ...end } = await run(command, args, { cwd, timeout: patience });
-  expect(end, stdout).toMatchObject({ code: 0, signal: null });
-  return stdout;
-}
 
 // What every way of loading must be able to do: take and release a lock, and recognise an error.
 const exercise = `
@@ -104,7 +44,11 @@ const exercise = `
 `;
 const exercised = { heldInside: true, heldAfterRelease: false, timeout: 'ETIMEDOUT' };
 
-async function expectToWork({ project }: Installed, name: string, program: string): Promise<void> {
+async function expectToWork(
+  { project }: InstalledPackage,
+  name: string,
+  program: string,
+): Promise<void> {
   const file = path.join(project, name);
   await writeFile(file, program);
   const { stdout, ...end } = await runNode([file, path.join(project, 'target')], { cwd: project });
@@ -252,15 +196,6 @@ test.for(dropInForms)(
   },
 );
 
-/** Packs a package that is there, for a registry. */
-async function publish(source: string, destination: string): Promise<PublishedPackage> {
-  const { tarball } = await packDirectory(source, destination);
-  const manifest = JSON.parse(
-    await readFile(path.join(source, 'package.json'), 'utf8'),
-  ) as PublishedPackage['manifest'];
-  return { manifest, tarball };
-}
-
 test('with "overrides" a dependency that asks for proper-lockfile gets it', async ({
   installed,
 }) => {
@@ -289,10 +224,13 @@ test('with "overrides" a dependency that asks for proper-lockfile gets it', asyn
       overrides: Record<string, string>;
     };
     const packages = [
-      { ...(await publish(installed.location, directory)), tarball: installed.tarball },
-      await publish(path.join(projectDirectory, 'packages', 'proper-lockfile'), directory),
-      await publish(path.join(projectDirectory, 'node_modules', 'node-gyp-build'), directory),
-      await publish(dependency, directory),
+      { ...(await packAndPublish(installed.location, directory)), tarball: installed.tarball },
+      await packAndPublish(path.join(projectDirectory, 'packages', 'proper-lockfile'), directory),
+      await packAndPublish(
+        path.join(projectDirectory, 'node_modules', 'node-gyp-build'),
+        directory,
+      ),
+      await packAndPublish(dependency, directory),
     ];
     const project = path.join(directory, 'project');
     await mkdir(project);
