@@ -1,9 +1,10 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
 import { hostLibc } from '../../../src/host-libc.js';
 import { electronProgram } from '../examples.js';
+import { anotherUser } from '../ordinary-user.js';
 import { electronExample, expressExample, projectDirectory } from '../paths.js';
 import { attempt, inTemporaryDirectory, whyNot } from './trial.js';
 import type { Probes } from './trial.js';
@@ -19,6 +20,28 @@ export const programs = {
 
   /** python3 with its fcntl module. */
   python: () => whyNot('python3', ['-c', 'import fcntl']),
+
+  /** Two names can be exchanged in one step, by python3, and children can be started as other users. */
+  swapAttacks: () =>
+    process.getuid?.() !== 0
+      ? 'this process is not root'
+      : inTemporaryDirectory((directory) => {
+          const [name, other] = [path.join(directory, 'name'), path.join(directory, 'other')];
+          writeFileSync(name, '');
+          writeFileSync(other, '');
+          const script = [
+            'import ctypes, sys',
+            'libc = ctypes.CDLL(None, use_errno=True)',
+            'first, second = map(str.encode, sys.argv[1:])',
+            'swap = libc.renamex_np(first, second, 2) if sys.platform == "darwin" \\',
+            '    else libc.renameat2(-100, first, -100, second, 2)',
+            'sys.exit(swap and ctypes.get_errno())',
+          ];
+          return (
+            whyNot('python3', ['-c', script.join('\n'), name, other]) ??
+            whyNot(process.execPath, ['-e', 'process.exit()'], anotherUser)
+          );
+        }),
 
   /** npm can be started without a shell. */
   npm: () => whyNot('npm', ['--version']),

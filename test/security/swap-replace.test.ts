@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+
+import { has } from '../helpers/capabilities.js';
+import { limitAtScale } from '../helpers/scale.js';
+import { expectSwapsHarmless, victims } from '../helpers/swap-attack.js';
+
+const durability = 'none';
+
+describe.runIf(has('swapAttacks')).each(victims)('as $victim', ({ identity }) => {
+  const limit = limitAtScale(60_000);
+
+  test.each(['link', 'hard-link', 'fifo', 'directory'] as const)(
+    'replaceFile touches nothing outside when its target is exchanged with a %s',
+    async (trap) => {
+      const attack = { identity, verb: 'replaceFile', trap } as const;
+      const { outcomes } = await expectSwapsHarmless({ ...attack, options: { durability } });
+      expect(outcomes).toHaveProperty('ok');
+    },
+    limit,
+  );
+
+  test.each(['link', 'hard-link', 'fifo', 'directory'] as const)(
+    'replaceFile touches nothing outside when a %s is swapped in for a target that it copies into',
+    async (trap) => {
+      const attack = { identity, verb: 'replaceFile', trap } as const;
+      const options = { durability, copyFallback: 'always' };
+      const { outcomes } = await expectSwapsHarmless({ ...attack, options });
+      expect(outcomes).toHaveProperty('ok');
+    },
+    limit,
+  );
+
+  test.each([{ options: { parents: 'refuse-links' } }, { within: true }])(
+    'replaceFile with %o makes nothing outside when a parent is exchanged with a link',
+    async ({ options, within = false }) => {
+      const { outcomes } = await expectSwapsHarmless({
+        ...{ identity, verb: 'replaceFile', file: 'sub/data', name: 'sub', kept: 'directory' },
+        ...{ trap: 'link', leadsTo: 'directory', options: { durability, ...options }, within },
+      });
+      expect(outcomes).toHaveProperty('ok');
+    },
+    limit,
+  );
+});
