@@ -259,7 +259,8 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
       await this.#opened;
       signal?.throwIfAborted();
       const toWork = () => new JobWork(this.#settings, place);
-      return await this.#groups.join(place.name, toWork, change, signal);
+      const { onWait } = this.#settings.lock;
+      return await this.#groups.join(place.name, toWork, change, { signal, onWait });
     } catch (error) {
       // Somebody has removed the directory, or it could not be made: the next change tries.
       if ((error as NodeJS.ErrnoException).syscall !== undefined) this.#opened = null;

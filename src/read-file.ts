@@ -1,7 +1,12 @@
 import { toError } from './errors.js';
 import { followLinks, followLinksSync } from './links.js';
 import { native, type NativeReading } from './native.js';
-import { toReadRequest, type FileIdentity, type ReadOptions } from './replace-options.js';
+import {
+  toReadRequest,
+  type FileIdentity,
+  type ReadOptions,
+  type ReadRequest,
+} from './replace-options.js';
 
 export interface FileContents {
   contents: Buffer;
@@ -21,10 +26,7 @@ export async function readRegularFile(
   path: string | URL,
   options?: ReadOptions,
 ): Promise<FileContents | null> {
-  const request = toReadRequest('readRegularFile', path, options);
-  if (request.follow)
-    request.native.path = await followLinks(request.native.path, request.native.refuseParentLinks);
-  return toContents(await native.readFile(request.native));
+  return readChecked(toReadRequest('readRegularFile', path, options));
 }
 
 /** As {@link readRegularFile}, on this thread. */
@@ -32,10 +34,26 @@ export function readRegularFileSync(
   path: string | URL,
   options?: ReadOptions,
 ): FileContents | null {
-  const request = toReadRequest('readRegularFileSync', path, options);
-  if (request.follow)
-    request.native.path = followLinksSync(request.native.path, request.native.refuseParentLinks);
-  return toContents(native.readFileSync(request.native));
+  return readCheckedSync(toReadRequest('readRegularFileSync', path, options));
+}
+
+/** A checked {@link readRegularFile}, also of an update. */
+export async function readChecked({
+  native: asked,
+  follow,
+}: ReadRequest): Promise<FileContents | null> {
+  const options = follow
+    ? { ...asked, path: await followLinks(asked.path, asked.refuseParentLinks) }
+    : asked;
+  return toContents(await native.readFile(options));
+}
+
+/** As {@link readChecked}, on this thread. */
+export function readCheckedSync({ native: asked, follow }: ReadRequest): FileContents | null {
+  const options = follow
+    ? { ...asked, path: followLinksSync(asked.path, asked.refuseParentLinks) }
+    : asked;
+  return toContents(native.readFileSync(options));
 }
 
 function toContents(reading: NativeReading): FileContents | null {

@@ -1,8 +1,16 @@
 /** A call that waits for its turn in a round, and is told what came of it. */
 import { AsyncResource } from 'node:async_hooks';
+import { types } from 'node:util';
 import { startDeadline, type Deadline } from './deadline.js';
+import type { WaitInfo } from './options.js';
 
-interface CallOptions {
+/** What each call of a round has of its own. */
+export interface CallerOptions {
+  signal: AbortSignal | undefined;
+  onWait: ((wait: WaitInfo) => void) | undefined;
+}
+
+interface CallOptions extends CallerOptions {
   timeout: number;
   onTimeout: () => void;
   /** Told once, when the call has failed or succeeded. */
@@ -14,6 +22,8 @@ export class Call<Change, Result> extends AsyncResource {
   readonly change: Change;
   readonly promise: Promise<Result>;
   readonly #signal: AbortSignal | undefined;
+  readonly #onWait: CallerOptions['onWait'];
+  readonly #startedAt = performance.now();
   readonly #timer: Deadline;
   readonly #onSettled: () => void;
   /** Whether it is the group's to serve. */
@@ -25,10 +35,12 @@ export class Call<Change, Result> extends AsyncResource {
     this.fail(this.#signal?.reason);
   };
 
-  constructor(change: Change, signal: AbortSignal | undefined, options: CallOptions) {
+  constructor(change: Change, options: CallOptions) {
     super('HoldfastUpdate');
     this.change = change;
+    const { signal } = options;
     this.#signal = signal;
+    this.#onWait = options.onWait;
     this.#onSettled = options.onSettled;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -41,6 +53,24 @@ export class Call<Change, Result> extends AsyncResource {
   /** Whether the call has neither failed nor succeeded yet. */
   isPending(): boolean {
     return !this.#settled;
+  }
+
+  /** Tells the caller's `onWait`, if there is one. An `onWait` that throws ends this call, and no other, with its error. */
+  reportWait(wait: WaitInfo): void {
+    const onWait = this.#onWait;
+    if (onWait === undefined || this.#settled) return;
+    const { holder } = wait;
+    const waitedMs = performance.now() - this.#startedAt;
+    try {
+      this.runInAsyncScope(onWait, undefined, {
+        ...wait,
+        waitedMs,
+        holder: holder && { ...holder },
+      });
+    } catch (error) {
+      // Settled: `onWait` may have aborted the call before it threw.
+      if (this.isPending()) this.fail(error);
+    }
   }
 
   /** Its turn has come: there is no timeout any more. */
@@ -76,4 +106,26 @@ export class Call<Change, Result> extends AsyncResource {
     this.enterCommit();
     this.#onSettled();
   }
+}
+
+/** Fails calls with one error, of which each gets an object of its own: what one caller adds to it is nothing to the others. */
+export function failEach<Change, Result>(
+  calls: readonly Call<Change, Result>[],
+  error: unknown,
+): void {
+  let own = error;
+  for (const call of calls) {
+    if (!call.isPending()) continue;
+    call.fail(own);
+    own = copyOf(error);
+  }
+}
+
+function copyOf(error: unknown): unknown {
+  if (!types.isNativeError(error)) return error;
+  const copy = new Error(error.message, 'cause' in error ? { cause: error.cause } : undefined);
+  Object.setPrototypeOf(copy, Object.getPrototypeOf(error) as object);
+  Object.assign(copy, error);
+  if (error.stack !== undefined) copy.stack = error.stack;
+  return copy;
 }

@@ -1,16 +1,17 @@
 /** Rounds of lock, read, changes and commit that the calls of one thread share. */
+import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isConflict } from './errors.js';
 import { verifyBeforeWrite, type FileLock } from './file-lock.js';
-import { lock, releaseOrWarn } from './lock.js';
-import { toRequest, type LockOptions, type LockRequest } from './options.js';
+import { releaseOrWarn } from './lock.js';
+import type { LockRequest, WaitInfo } from './options.js';
 import type { LockHolder } from './record.js';
 import { Retries } from './retries.js';
-import { Call } from './round-call.js';
-import { storedSessionId } from './sanitize.js';
-import { goOnWithoutLock } from './taking.js';
-import { timeoutError } from './waiting-caller.js';
+import { Call, failEach, type CallerOptions } from './round-call.js';
+import { acquire, goOnWithoutLock } from './taking.js';
+import { timeoutError, waitInfo } from './waiting-caller.js';
+import { atEachLook } from './watch.js';
 
 /** A round serves calls for at most so long, so that other processes get their turn. */
 const maxRoundMs = 50;
@@ -19,11 +20,8 @@ const pauseMs = 2;
 
 /** What the rounds of one group are about. */
 export interface RoundWork<State, Change, Result> {
-  /** What is locked for a round. */
-  readonly target: string;
-  readonly lock: LockOptions;
-  /** Milliseconds that a call waits for its turn. */
-  readonly timeout: number;
+  /** The lock of a round; its timeout is what each call waits for its turn. Callers bring `signal` and `onWait`. */
+  readonly lock: LockRequest;
   /** A round serves at most so many calls. */
   readonly maxCalls: number;
   /** Milliseconds for which a commit that is in conflict is tried again. */
@@ -36,8 +34,8 @@ export interface RoundWork<State, Change, Result> {
    * `before` any more. Then all of it is done again, from `read` on.
    */
   commit(after: State, before: State, held: FileLock): Promise<unknown>;
-  /** What a call gets: `own` is the state after its change, `after` the one that was committed. */
-  toResult(own: State, after: State): Result;
+  /** What a call gets: `own` is the state after its change, before those that came later. */
+  toResult(own: State): Result;
 }
 
 /** The calls that a round has made. All of them are told when its lock is about to be released. */
@@ -58,26 +56,34 @@ class Group<State, Change, Result> {
   #present = 0;
   /** Ends the wait for the lock that is under way. */
   #wait: AbortController | null = null;
+  /** What was last told of that wait. */
+  #lastReport: WaitInfo | null = null;
   /** Who was last seen in the way. */
   #holder: LockHolder | null = null;
+  #stopLooking: (() => void) | null = null;
 
   constructor(work: RoundWork<State, Change, Result>) {
     this.#work = work;
   }
 
-  add(change: Change, signal: AbortSignal | undefined): Promise<Result> {
-    const { timeout, lock: lockOptions } = this.#work;
-    const call = new Call<Change, Result>(change, signal, {
+  add(change: Change, caller: CallerOptions): Promise<Result> {
+    const { timeout, failOpen } = this.#work.lock;
+    const call = new Call<Change, Result>(change, {
+      ...caller,
       // One try is the lock's own affair.
       timeout: timeout === 0 ? Infinity : timeout,
       onTimeout: () => {
-        if (lockOptions.failOpen === true) this.#goOnAlone(call);
+        if (failOpen) this.#goOnAlone(call);
         else call.fail(this.#timeoutError());
       },
       onSettled: () => this.#leave(call),
     });
     this.#present++;
     this.#calls.push(call);
+    if (caller.onWait !== undefined) {
+      this.#stopLooking ??= atEachLook(() => this.#reportRound());
+      if (this.#lastReport !== null) call.reportWait(this.#lastReport);
+    }
     return call.promise;
   }
 
@@ -88,20 +94,30 @@ class Group<State, Change, Result> {
     if (this.#present === 0) this.#wait?.abort();
   }
 
-  #request(): LockRequest {
-    const { target, timeout, lock: lockOptions } = this.#work;
-    return toRequest('lock', target, { ...lockOptions, timeout });
+  #timeoutError(): Error {
+    return timeoutError(this.#work.lock, this.#holder && { ...this.#holder });
   }
 
-  #timeoutError(): Error {
-    return timeoutError(this.#request(), this.#holder);
+  /** Tells all who wait for the lock who is in the way. */
+  #reportWait(wait: WaitInfo): void {
+    this.#holder = wait.holder;
+    this.#lastReport = wait;
+    // A callback may make callers leave, or come.
+    for (const call of [...this.#calls]) call.reportWait(wait);
+  }
+
+  /** The same, about once a second, for those who wait for the end of a round of ours. */
+  #reportRound(): void {
+    if (this.#wait !== null || this.#calls.length === 0) return;
+    const wait = waitInfo(this.#work.lock, 0, this.#holder);
+    for (const call of [...this.#calls]) call.reportWait(wait);
   }
 
   /** Whoever has waited as long as he wants to goes on without the lock, and without those who wait on. */
   #goOnAlone(call: Call<Change, Result>): void {
     this.#leave(call);
     this.#calls.splice(this.#calls.indexOf(call), 1);
-    const held = goOnWithoutLock(this.#request(), this.#timeoutError());
+    const held = goOnWithoutLock(this.#work.lock, this.#timeoutError());
     void this.#serveUnder(held, [call]);
   }
 
@@ -116,6 +132,7 @@ class Group<State, Change, Result> {
         pausedAt = performance.now();
       }
     }
+    this.#stopLooking?.();
     onEmpty();
   }
 
@@ -131,7 +148,7 @@ class Group<State, Change, Result> {
     try {
       held = await this.#lock();
     } catch (error) {
-      for (const call of this.#calls.splice(0)) if (call.isPending()) call.fail(error);
+      failEach(this.#calls.splice(0), error);
       return;
     }
     if (held === null) return;
@@ -144,13 +161,12 @@ class Group<State, Change, Result> {
     const made: Made<State, Change, Result> = { applied: [], failed: [] };
     const { applied, failed } = made;
     try {
-      const after = await this.#applyAndCommit(held, calls, made);
-      for (const { call, own } of applied) call.succeed(this.#work.toResult(own, after));
+      await this.#applyAndCommit(held, calls, made);
+      for (const { call, own } of applied) call.succeed(this.#work.toResult(own));
     } catch (error) {
       // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
       const none = applied.length + failed.length === 0;
-      const concerned = none ? calls.splice(0) : applied.map(({ call }) => call);
-      for (const call of concerned) if (call.isPending()) call.fail(error);
+      failEach(none ? calls.splice(0) : applied.map(({ call }) => call), error);
     } finally {
       for (const { call, error } of failed) call.fail(error);
       // At once, so that whoever has been told finds the lock free.
@@ -162,7 +178,7 @@ class Group<State, Change, Result> {
     held: FileLock,
     calls: Call<Change, Result>[],
     made: Made<State, Change, Result>,
-  ): Promise<State> {
+  ): Promise<void> {
     const work = this.#work;
     const retries = new Retries(work.retry);
     let before = await work.read();
@@ -170,11 +186,11 @@ class Group<State, Change, Result> {
     for (;;) {
       if (after === before) {
         if (made.applied.length > 0) verifyBeforeWrite(held);
-        return after;
+        return;
       }
       try {
         await work.commit(after, before, held);
-        return after;
+        return;
       } catch (error) {
         // Somebody without the lock has changed the file: one who went on without it, or an editor.
         if (!isConflict(error) || retries.exhausted) throw error;
@@ -190,7 +206,7 @@ class Group<State, Change, Result> {
     return {
       pid: process.pid,
       host: hostname(),
-      session: storedSessionId(this.#work.lock.session ?? ''),
+      session: this.#work.lock.sessionId ?? null,
       since: new Date(),
       token: token ?? 0,
       self: true,
@@ -201,15 +217,14 @@ class Group<State, Change, Result> {
   async #lock(): Promise<FileLock | null> {
     const wait = new AbortController();
     this.#wait = wait;
-    const { target, timeout, lock: lockOptions } = this.#work;
+    const { lock } = this.#work;
     try {
-      return await lock(target, {
-        ...lockOptions,
-        timeout: timeout === 0 ? 0 : Infinity,
+      return await acquire({
+        ...lock,
+        timeout: lock.timeout === 0 ? 0 : Infinity,
         signal: wait.signal,
         onWait: (info) => {
-          this.#holder = info.holder;
-          lockOptions.onWait?.(info);
+          this.#reportWait(info);
         },
       });
     } catch (error) {
@@ -217,6 +232,7 @@ class Group<State, Change, Result> {
       throw error;
     } finally {
       this.#wait = null;
+      this.#lastReport = null;
     }
   }
 
@@ -276,6 +292,9 @@ class Group<State, Change, Result> {
   }
 }
 
+/** A round serves many callers, and runs in the asynchronous context of none of them. */
+const outside = new AsyncResource('HoldfastRounds');
+
 /** Groups of calls, by a key that is equal for calls that may share a commit. */
 export class RoundGroups<State, Change, Result> {
   readonly #groups = new Map<string, Group<State, Change, Result>>();
@@ -285,14 +304,14 @@ export class RoundGroups<State, Change, Result> {
     key: string,
     toWork: () => RoundWork<State, Change, Result>,
     change: Change,
-    signal: AbortSignal | undefined,
+    caller: CallerOptions,
   ): Promise<Result> {
     const existing = this.#groups.get(key);
-    if (existing !== undefined) return existing.add(change, signal);
+    if (existing !== undefined) return existing.add(change, caller);
     const group = new Group(toWork());
     this.#groups.set(key, group);
-    const promise = group.add(change, signal);
-    void group.serve(() => this.#groups.delete(key));
+    const promise = group.add(change, caller);
+    void outside.runInAsyncScope(() => group.serve(() => this.#groups.delete(key)));
     return promise;
   }
 }

@@ -1,28 +1,27 @@
 /** The calls of `updateFile` that share rounds: what a round does with the file. */
-import { toBuffer, toBytes, type Data } from './bytes.js';
+import { toBytes, type Data } from './bytes.js';
 import type { FileLock } from './file-lock.js';
-import type { LockOptions } from './options.js';
-import { readRegularFile } from './read-file.js';
+import type { LockRequest } from './options.js';
+import { readChecked } from './read-file.js';
 import { absent, asyncRetry, replace } from './replace.js';
-import { toReplaceRequest, type FileIdentity, type ReplaceOptions } from './replace-options.js';
+import type { FileIdentity, ReadRequest, ReplaceRequest } from './replace-options.js';
+import type { CallerOptions } from './round-call.js';
 import { RoundGroups, type RoundWork } from './rounds.js';
 
 /**
- * Gets a copy of the current bytes, null when there is no file; returns the new ones, or undefined to leave the file
- * alone. Returned bytes must not be changed before the call has ended.
+ * Gets a copy of the current bytes, null when there is no file; returns the new ones, which are copied, or undefined to
+ * leave the file alone.
  */
 export type UpdateFunction<Result> = (current: Buffer | null) => Result;
 
-/** The options of an update, for each of its steps. */
-export interface UpdateParts {
+/** A checked update: one request for each of its steps, and none looks at the options again. */
+export interface UpdateRequest {
   path: string;
-  lock: LockOptions;
-  read: { maxBytes?: number; journalDir?: string | URL; links?: 'refuse' | 'follow' };
-  replace: ReplaceOptions;
-  signal: AbortSignal | undefined;
-  timeout: number;
-  /** Equal for calls that may share a commit. */
-  key: string;
+  lock: LockRequest;
+  read: ReadRequest;
+  /** Without the lock and the expected file, which each commit adds. */
+  replace: ReplaceRequest;
+  caller: CallerOptions;
 }
 
 export type AnyUpdate = UpdateFunction<Data | undefined | PromiseLike<Data | undefined>>;
@@ -37,29 +36,36 @@ interface FileState {
 
 const groups = new RoundGroups<FileState, AnyUpdate, Contents>();
 
-export function joinUpdates(parts: UpdateParts, fn: AnyUpdate): Promise<Contents> {
-  return groups.join(parts.key, () => new UpdateWork(parts), fn, parts.signal);
+export function joinUpdates(request: UpdateRequest, fn: AnyUpdate): Promise<Contents> {
+  const { lock, read, replace, caller } = request;
+  // Calls may share a commit if all of this is equal.
+  const key = JSON.stringify([lock, read, replace]);
+  return groups.join(key, () => new UpdateWork(request), fn, caller);
+}
+
+/** The replace that makes an update of the file that was read. */
+export function commitOf(
+  replace: ReplaceRequest,
+  read: FileIdentity | null,
+  lock: FileLock,
+): ReplaceRequest {
+  return { ...replace, lock, native: { ...replace.native, expected: read ?? absent } };
 }
 
 class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
-  readonly target: string;
-  readonly lock: LockOptions;
-  readonly timeout: number;
+  readonly lock: LockRequest;
   readonly maxCalls = 64;
   readonly retry: number;
-  readonly #parts: UpdateParts;
+  readonly #request: UpdateRequest;
 
-  constructor(parts: UpdateParts) {
-    this.#parts = parts;
-    this.target = parts.path;
-    this.lock = parts.lock;
-    this.timeout = parts.timeout;
-    this.retry = parts.replace.retry ?? asyncRetry;
+  constructor(request: UpdateRequest) {
+    this.#request = request;
+    this.lock = request.lock;
+    this.retry = request.replace.retry ?? asyncRetry;
   }
 
   async read(): Promise<FileState> {
-    const read = await readRegularFile(this.target, this.#parts.read);
-    return read ?? { contents: null, identity: null };
+    return (await readChecked(this.#request.read)) ?? { contents: null, identity: null };
   }
 
   async apply(fn: AnyUpdate, current: FileState): Promise<FileState> {
@@ -67,19 +73,17 @@ class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
     // A copy, so that what one does to it in place is nothing to the next.
     const returned = await fn(contents && Buffer.from(contents));
     if (returned === undefined) return current;
-    return { contents: toBuffer(toBytes(returned, 'what fn returns')), identity };
+    // And another, so that what the function does to it later is nothing to the file.
+    return { contents: Buffer.from(toBytes(returned, 'what fn returns')), identity };
   }
 
   /** Compare-and-swap, with the lock too: somebody else may have gone on without it. */
   async commit({ contents }: FileState, before: FileState, held: FileLock): Promise<void> {
     if (contents === null) return;
-    const request = toReplaceRequest('replaceFile', this.target, this.#parts.replace);
-    request.lock = held;
-    request.native = { ...request.native, expected: before.identity ?? absent };
-    await replace(request, contents);
+    await replace(commitOf(this.#request.replace, before.identity, held), contents);
   }
 
-  toResult(_own: FileState, { contents }: FileState): Contents {
+  toResult({ contents }: FileState): Contents {
     return contents && Buffer.from(contents);
   }
 }

@@ -2,11 +2,11 @@
 import { toBuffer, toBytes, type Data } from './bytes.js';
 import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
-import { lockSync, releaseSyncOrWarn } from './lock.js';
+import { releaseSyncOrWarn } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
-import { checkNames, show, toPath, toSignal, toTimeout } from './option-checks.js';
-import { readRegularFileSync } from './read-file.js';
-import { absent, replaceSync, syncRetry } from './replace.js';
+import { checkNames, show, toPath, toSignal } from './option-checks.js';
+import { readCheckedSync } from './read-file.js';
+import { replaceSync, syncRetry } from './replace.js';
 import {
   replaceOptionNames,
   toReadRequest,
@@ -14,7 +14,8 @@ import {
   type ReplaceSyncOptions,
 } from './replace-options.js';
 import { Retries } from './retries.js';
-import { joinUpdates, type UpdateFunction, type UpdateParts } from './update-group.js';
+import { acquireSync } from './taking.js';
+import { commitOf, joinUpdates, type UpdateFunction, type UpdateRequest } from './update-group.js';
 
 type LockPart = Pick<
   LockOptions,
@@ -62,8 +63,9 @@ const namesForReplace = without(replaceOptionNames, 'signal');
 /**
  * Changes a file under its lock: takes the lock, reads, calls `fn`, replaces the file by what it returned, releases.
  *
- * Resolves with what the file holds afterwards, null when it is absent. Concurrent calls for one file with equal options
- * share lock and commit: each `fn` sees the result of those before it, and one that throws drops its own change only.
+ * Resolves with what `fn` has made of the file, null when it is absent. Concurrent calls for one file with equal options
+ * share lock and commit: each `fn` sees the result of those before it, and one that throws drops its own change only. Each
+ * call resolves with its own result, has its own `signal`, `onWait` and error, and runs in its own asynchronous context.
  *
  * The commit is a compare-and-swap: when somebody without the lock has changed the file meanwhile, `fn` is called again
  * with what is there now, so it should have no effects but its result. That is tried for `retry` milliseconds, then
@@ -80,10 +82,10 @@ export async function updateFile(
   fn: UpdateFunction<Data | undefined | PromiseLike<Data | undefined>>,
   options?: UpdateOptions,
 ): Promise<Buffer | null> {
-  const parts = splitOptions('updateFile', path, options);
+  const request = toUpdateRequest('updateFile', path, options);
   checkFunction('updateFile', fn);
-  parts.signal?.throwIfAborted();
-  return joinUpdates(parts, fn);
+  request.caller.signal?.throwIfAborted();
+  return joinUpdates(request, fn);
 }
 
 /** As {@link updateFile}, on this thread. */
@@ -92,24 +94,21 @@ export function updateFileSync(
   fn: UpdateFunction<Data | undefined>,
   options?: UpdateSyncOptions,
 ): Buffer | null {
-  const parts = splitOptions('updateFileSync', path, options);
+  const request = toUpdateRequest('updateFileSync', path, options);
   checkFunction('updateFileSync', fn);
-  const held = lockSync(parts.path, parts.lock);
+  const held = acquireSync({ ...request.lock, onWait: request.caller.onWait });
   try {
-    const retries = new Retries(parts.replace.retry ?? syncRetry);
+    const retries = new Retries(request.replace.retry ?? syncRetry);
     for (;;) {
-      const read = readRegularFileSync(parts.path, parts.read);
+      const read = readCheckedSync(request.read);
       const returned = fn(read && Buffer.from(read.contents));
       if (returned === undefined) {
         verifyBeforeWrite(held);
         return read && read.contents;
       }
       const bytes = toBytes(returned, 'what fn returns');
-      const request = toReplaceRequest('replaceFileSync', parts.path, parts.replace);
-      request.lock = held;
-      request.native = { ...request.native, expected: read?.identity ?? absent };
       try {
-        replaceSync(request, bytes);
+        replaceSync(commitOf(request.replace, read?.identity ?? null, held), bytes);
         return toBuffer(bytes);
       } catch (error) {
         if (!isConflict(error) || retries.exhausted) throw error;
@@ -176,40 +175,28 @@ function pick(
   return Object.fromEntries(Object.entries(given).filter(([name]) => wanted.has(name)));
 }
 
-function splitOptions(
+/** Checks everything before anything is locked; what is relative is resolved here, and never again. */
+function toUpdateRequest(
   form: 'updateFile' | 'updateFileSync',
   path: unknown,
   options: unknown,
-): UpdateParts {
+): UpdateRequest {
   const synchronous = form === 'updateFileSync';
   const allowed = synchronous ? updateSyncNames : updateNames;
   const given = checkNames(form, options, allowed, namesElsewhere) ?? {};
   const target = toPath('path', path);
+  const lockOptions = pick(given, namesForLock);
+  if (lockOptions.timeout === undefined) lockOptions.timeout = defaultTimeout;
+  const lock = toRequest(synchronous ? 'lockSync' : 'lock', target, lockOptions);
+  const { onWait } = lock;
   const signal = given.signal === undefined ? undefined : toSignal(given.signal);
-  const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
-  const replaceOptions = pick(given, namesForReplace);
-  const lockOptions = { ...pick(given, namesForLock), timeout };
-  const readOptions = pick(given, namesForRead);
-  // Checked here, so that a mistake shows before anything is locked.
-  toRequest(synchronous ? 'lockSync' : 'lock', target, lockOptions);
-  toReadRequest('readRegularFile', target, readOptions);
-  toReplaceRequest('replaceFile', target, replaceOptions);
   return {
     path: target,
-    lock: lockOptions,
-    read: readOptions,
-    replace: replaceOptions,
-    signal,
-    timeout,
-    key: keyOfOptions(target, given),
+    lock: { ...lock, onWait: undefined },
+    read: toReadRequest('readRegularFile', target, pick(given, namesForRead)),
+    replace: toReplaceRequest('replaceFile', target, pick(given, namesForReplace)),
+    caller: { signal, onWait },
   };
-}
-
-function keyOfOptions(path: string, given: Record<string, unknown>): string {
-  const entries = Object.entries(given)
-    .filter(([name, value]) => value !== undefined && name !== 'signal' && name !== 'onWait')
-    .sort(([one], [other]) => (one < other ? -1 : 1));
-  return JSON.stringify([path, entries]);
 }
 
 function checkFunction(form: string, fn: unknown): void {

@@ -3,7 +3,7 @@ import { HoldfastError } from './errors.js';
 import { channels, publish } from './events.js';
 import type { FileLock } from './file-lock.js';
 import { beginAwaiting, endAwaiting, RequestFlag } from './native.js';
-import { lockPathOf, type LockRequest } from './options.js';
+import { lockPathOf, type LockRequest, type WaitInfo } from './options.js';
 import { describeHolder, type LockHolder } from './record.js';
 
 /** The place in which a caller waits; it is told when the caller gives up, and asked who is in the way. */
@@ -129,14 +129,23 @@ export function reportWait(
   waitedMs: number,
   holder: LockHolder | null,
 ): void {
+  request.onWait?.(waitInfo(request, waitedMs, holder));
+}
+
+/** What `onWait` is told. */
+export function waitInfo(
+  request: LockRequest,
+  waitedMs: number,
+  holder: LockHolder | null,
+): WaitInfo {
   const { target } = request;
-  request.onWait?.({
+  return {
     target,
     lockPath: lockPathOf(request),
     waitedMs,
     holder,
     message: `still waiting for the lock on '${target}', held by ${describeHolder(holder)}`,
-  });
+  };
 }
 
 export function timeoutError(request: LockRequest, holder: LockHolder | null): HoldfastError {

@@ -1,7 +1,7 @@
 /** The rounds of changes to one job: one lock, one write to its log and one replace of its state for all of them. */
 import { join } from 'node:path';
 import type { FileLock } from '../file-lock.js';
-import type { LockOptions } from '../options.js';
+import { toRequest, type LockRequest } from '../options.js';
 import { replaceFile, type ReplaceFailure } from '../replace.js';
 import type { RoundWork } from '../rounds.js';
 import { readState, removeFile, renameFile } from './files.js';
@@ -14,9 +14,7 @@ import { copyOfFields, type JobDraft, type JobState, type NewLines } from './sta
 export type JobChange = (draft: JobDraft) => JobDraft;
 
 export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
-  readonly target: string;
-  readonly lock: LockOptions;
-  readonly timeout: number;
+  readonly lock: LockRequest;
   /** Changes are quick and many: one for each line of a log. */
   readonly maxCalls = 1024;
   /** Nobody changes a job without its lock, so that nothing is compared. */
@@ -27,9 +25,7 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
   constructor(settings: JobStoreSettings, place: JobPlace) {
     this.#settings = settings;
     this.#place = place;
-    this.target = place.lockTarget;
-    this.lock = settings.lock;
-    this.timeout = settings.timeout;
+    this.lock = toRequest('lock', place.lockTarget, settings.lock);
   }
 
   async read(): Promise<JobDraft> {
