@@ -2,8 +2,10 @@
   'targets': [
     {
       'target_name': 'holdfast',
-      'dependencies': ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
+      # Not node-addon-api's own gyp target: it would have MSVC analyse the code (EnablePREfast) and make warnings errors.
+      'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
       'defines': [
+        'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
         'NAPI_VERSION=8',
         'NODE_API_NO_EXTERNAL_BUFFERS_ALLOWED',
         # A worker thread that is terminated takes no result any more: that must not abort the process.
@@ -45,13 +47,15 @@
         'native/waiter.cc',
         'native/worker_threads.cc',
       ],
-      'cflags': ['-Wall', '-Wextra', '-Wpedantic', '-Werror', '-fvisibility=hidden'],
+      # Warnings are errors where the project checks itself (scripts/cross-compile.mjs), not where `holdfast rebuild` compiles with
+      # whatever compiler a user has.
+      'cflags': ['-Wall', '-Wextra', '-Wpedantic', '-fvisibility=hidden'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': ['-std=c++17'],
       'xcode_settings': {
         'CLANG_CXX_LANGUAGE_STANDARD': 'c++17',
         'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
-        'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Wpedantic', '-Werror'],
+        'WARNING_CFLAGS': ['-Wall', '-Wextra', '-Wpedantic'],
       },
       'conditions': [
         ['OS=="linux" or OS=="mac"', {
@@ -119,9 +123,11 @@
           'libraries': ['-ladvapi32', '-lbcrypt', '-lntdll', '-lrstrtmgr'],
           'msvs_settings': {
             'VCCLCompilerTool': {
-              'AdditionalOptions': ['/std:c++17', '/permissive-', '/utf-8'],
+              # Headers in angle brackets are not ours: napi-inl.h shadows members (C4458).
+              'AdditionalOptions': [
+                '/std:c++17', '/permissive-', '/utf-8', '/external:anglebrackets', '/external:W0',
+              ],
               'WarningLevel': 4,
-              'WarnAsError': 'true',
             },
           },
         }],

@@ -30,7 +30,13 @@ const zigPackage = {
 
 // What a release is compiled with beside the project's own flags: no path of this machine is left in the binary.
 const compileFlags = ['-O2', '-g0', '-fPIC', '-ffunction-sections', '-fdata-sections'];
-const warnings = ['-Wall', '-Wextra', '-Wpedantic', '-Werror'];
+const warnings = [
+  ...['-Wall', '-Wextra', '-Wpedantic', '-Werror'],
+  // What MSVC says at /W4 besides: names that hide others (C4456 to C4459), code that is never reached (C4702), variables that may
+  // not be set (C4701), and numbers that lose bits (C4244, C4267).
+  ...['-Wshadow-all', '-Wunreachable-code', '-Wconditional-uninitialized'],
+  ...['-Wshorten-64-to-32', '-Wimplicit-int-conversion', '-Wimplicit-float-conversion'],
+];
 
 /** What a host looks for in an addon. */
 export const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];

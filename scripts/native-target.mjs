@@ -31,13 +31,11 @@ export function nativeTarget(system) {
     sources: target.sources,
     flags: [
       '-std=c++17',
-      // What node-addon-api's own gyp target says.
+      // What node-gyp says.
       '-fno-exceptions',
-      '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+      '-DBUILDING_NODE_EXTENSION',
       // What binding.gyp says to each compiler in its own words.
       '-fvisibility=hidden',
-      // What node-gyp says.
-      '-DBUILDING_NODE_EXTENSION',
       ...target.defines.map((define) => `-D${define}`),
       `-I${path.join(projectDirectory, 'native')}`,
       ...systemHeaders.flatMap((directory) => ['-isystem', directory]),
