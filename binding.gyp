@@ -35,6 +35,7 @@
         'native/lock_directory.cc',
         'native/lock_directory_binding.cc',
         'native/lock_file.cc',
+        'native/owner_rule.cc',
         'native/path.cc',
         'native/read_file.cc',
         'native/record.cc',

@@ -3,7 +3,7 @@
 #include <cerrno>
 
 #include "bounds.h"
-#include "lock.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -36,17 +36,15 @@ Error AppendLog::Open() {
 }
 
 Error AppendLog::OpenOrCreate(Handle* file, FileIdentity* identity) const {
-  LockRequest checks;
-  checks.trust_any_owner = request_.trust_any_owner;
   for (int round = 0; round < kMaxRounds; round++) {
     FileStatus status;
-    Error error = OpenFile(directory_, name_, FileAccess::kAppend, file, &status);
+    Error error = OpenForWriting(directory_, name_, FileAccess::kAppend, request_.trust_any_owner,
+                                 file, &status);
     if (!error.ok()) return error;
-    if (file->valid() && status.link_count > 0) {
+    if (file->valid()) {
       *identity = status.identity;
-      return CheckOpenFile(checks, directory_, status);
+      return {};
     }
-    file->Reset();
     bool created = false;
     error = CreateEmpty(directory_, name_, request_.mode, &created);
     if (!error.ok()) return error;

@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "bounds.h"
-#include "lock_file.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -48,9 +48,7 @@ Error WriteTail(const TailRequest& request, const char* data, size_t size, bool*
   Error error = OpenRange(range, FileAccess::kReadWrite, &directory, &file, &status);
   *exists = file.valid();
   if (!error.ok() || !file.valid()) return error;
-  LockRequest checks;
-  checks.trust_any_owner = request.trust_any_owner;
-  error = CheckOpenFile(checks, directory, status);
+  error = CheckOpenFile(directory, status, request.trust_any_owner);
   if (!error.ok()) return WithPath(error, range.path);
   *file_size = status.size;
   if (status.size < range.offset) return {};

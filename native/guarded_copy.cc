@@ -10,6 +10,7 @@
 
 #include "bounds.h"
 #include "checksum.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -188,11 +189,12 @@ Error OpenTarget(const GuardedCopy& copy, Handle* target, FileStatus* status) {
   if (!target->valid() || status->identity != copy.expected) {
     return Error::FromSystem(ESTALE, "open");
   }
-  if (status->kind != FileKind::kRegular) {
-    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
-  }
-  if (status->link_count != 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
-  error = LockTarget(target->get());
+  // Nothing is ever written into a file that its owner could have planted.
+  error = CheckOpenFile(*copy.directory, *status, /*trust_any_owner=*/false);
+  if (error.ok()) error = LockTarget(target->get());
+  bool in_place = false;
+  if (error.ok()) error = CheckName(*copy.directory, copy.name, copy.expected, &in_place);
+  if (error.ok() && !in_place) error = Error::FromSystem(ESTALE, "open");
   return error.ok() ? InspectFile(target->get(), status) : error;
 }
 

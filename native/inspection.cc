@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "owner_rule.h"
+
 namespace holdfast {
 
 namespace {
@@ -46,7 +48,8 @@ Error Inspect(const LockRequest& request, Inspection* inspection) {
   Handle file;
   FileStatus status;
   if (error.ok()) error = OpenLockFile(location.directory, location.name, &file, &status);
-  if (error.ok() && file.valid()) error = CheckOpenFile(request, location.directory, status);
+  if (error.ok() && file.valid())
+    error = CheckOpenFile(location.directory, status, request.trust_any_owner);
   inspection->known = true;
   if (error.ok() && file.valid()) {
     error = ReadHolder(file.get(), &inspection->record);

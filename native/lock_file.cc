@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "bounds.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -34,19 +35,6 @@ Error CreateLockFile(const Directory& directory, const std::string& name, uint32
 
 }  // namespace
 
-Error CheckOpenFile(const LockRequest& request, const Directory& directory,
-                    const FileStatus& status) {
-  if (status.kind != FileKind::kRegular) {
-    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
-  }
-  if (status.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
-  if (directory.others_can_write && !request.trust_any_owner &&
-      !IsTrustedOwner(status.owner, directory.owner)) {
-    return Error::Refused(Refusal::kForeignOwner, EPERM, "open", {}, status.owner);
-  }
-  return {};
-}
-
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
                    Handle* file, FileIdentity* identity) {
   for (int round = 0; round < kMaxRounds; round++) {
@@ -59,7 +47,7 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
         continue;
       }
       *identity = status.identity;
-      return CheckOpenFile(request, directory, status);
+      return CheckOpenFile(directory, status, request.trust_any_owner);
     }
     // Room for the record, but none yet: the first token must be as late as the first grant. One from now could come
     // after that of another lock file, which had this name and lost it before ours gets it.

@@ -49,10 +49,6 @@ struct LockFile {
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
                    Handle* file, FileIdentity* identity);
 
-// The checks of OpenOrCreate() on an open file.
-Error CheckOpenFile(const LockRequest& request, const Directory& directory,
-                    const FileStatus& status);
-
 // Reads the record of a file of `file_size` bytes, under its lock.
 Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record);
 Error WriteRecord(NativeHandle file, const Record& record);

@@ -92,7 +92,7 @@ struct Directory {
   Handle handle;
   FileIdentity identity;
   uint32_t mode = 0;
-  // Somebody other than its owner (and the superuser) may create and remove names in it.
+  // A user other than its owner (and the superuser) may create and remove names in it. See IsShared().
   bool others_can_write = false;
   int64_t owner = -1;
 };
@@ -329,6 +329,8 @@ Error RemoveLockFile(const Directory& directory, const std::string& name,
 // Whether a file of `owner` may be believed not to have been planted: by us, the superuser or `other`, who could do
 // whatever the file would do.
 bool IsTrustedOwner(int64_t owner, int64_t other);
+// Returns true if the owner is known to be neither the caller nor the superuser.
+bool IsOtherUser(int64_t owner);
 
 enum class LockMode : uint8_t { kShared, kExclusive };
 

@@ -4,6 +4,7 @@
 
 #include "bounds.h"
 #include "guarded_copy.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -34,6 +35,8 @@ Error ReadOnce(const ReadRequest& request, const Directory& directory, const std
   if (before.kind != FileKind::kRegular) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
+  error = CheckOwner(directory, before, request.trust_any_owner);
+  if (!error.ok()) return error;
   error = ReadOpenFile(file.get(), before.size, request.max_bytes, &outcome->contents);
   if (!error.ok()) return error;
   FileStatus after;

@@ -5,6 +5,7 @@
 
 #include "bounds.h"
 #include "guarded_copy.h"
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -12,6 +13,7 @@ namespace holdfast {
 namespace {
 
 constexpr uint32_t kSetId = 06000;
+constexpr uint32_t kNewMode = 0666;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;
 
@@ -68,19 +70,29 @@ Error Replacement::InspectTarget() {
       if (target_.link_count <= 1 || request_.split_hard_links) break;
       return Error::Refused(Refusal::kHardLink, EMLINK, "lstat");
   }
-  return request_.create_only ? Error::FromSystem(EEXIST, "link") : Error{};
+  if (request_.create_only) return Error::FromSystem(EEXIST, "link");
+  if (target_.kind == FileKind::kLink) return {};  // replaced by name, and never looked through
+  trusted_ = IsTrusted(directory_, target_);
+  return CheckOwner(directory_, target_, request_.trust_any_owner);
 }
 
+bool Replacement::KeepsMetadata() const { return target_.kind == FileKind::kRegular && trusted_; }
+
 bool Replacement::MayCopy() const {
-  return request_.copy_fallback != CopyFallback::kNever && target_.kind == FileKind::kRegular &&
+  return request_.copy_fallback != CopyFallback::kNever && KeepsMetadata() &&
          target_.link_count == 1;
 }
 
+uint32_t Replacement::InitialMode() const {
+  const bool mode_follows = request_.mode || (request_.keep_mode && KeepsMetadata());
+  if (mode_follows) return kPrivateMode;
+  // A foreign file's mode can take access away, so that nobody gets more than before, and never give any.
+  const bool foreign = target_.kind == FileKind::kRegular && !trusted_;
+  return foreign ? kNewMode & (target_.mode | kPrivateMode) : kNewMode;
+}
+
 Error Replacement::OpenTemporary() {
-  // With no mode to be set later the file is made as any new file, with the umask's say in it.
-  const bool mode_follows =
-      request_.mode || (request_.keep_mode && target_.kind == FileKind::kRegular);
-  Error error = CreateTemporary(directory_, mode_follows ? kPrivateMode : 0666, &temporary_);
+  Error error = CreateTemporary(directory_, InitialMode(), &temporary_);
   if (error.ok() || !IsDenied(error) || !MayCopy()) return error;
   if (request_.journal_directory.empty()) {
     Handle target;
@@ -109,6 +121,11 @@ ReplaceError Replacement::Begin(uint64_t size) {
   copy_ = TargetExists() &&
           (request_.copy_fallback == CopyFallback::kAlways ||
            (request_.copy_fallback == CopyFallback::kAuto && IsMountPoint(directory_, name_)));
+  // The owner of a foreign file could read what is written into it.
+  if (copy_ && target_.kind == FileKind::kRegular) {
+    error = CheckOwner(directory_, target_, /*trust_any_owner=*/false);
+    if (!error.ok()) return Fail(std::move(error), "inspect");
+  }
   error = OpenTemporary();
   if (!error.ok()) return Fail(std::move(error), "create");
   error = Reserve(temporary_.file.get(), size);
@@ -131,7 +148,7 @@ ReplaceError Replacement::Write(const char* data, size_t size) {
 Error Replacement::CopyMetadata() {
   ReplaceResult* result = &kept_;
   const NativeHandle file = temporary_.file.get();
-  const bool keep = target_.kind == FileKind::kRegular;
+  const bool keep = KeepsMetadata();
   Handle old;
   FileStatus status;
   if (keep && (request_.keep_attributes || request_.keep_access_list)) {

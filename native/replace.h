@@ -26,6 +26,8 @@ struct ReplaceRequest {
   TargetLinkPolicy links = TargetLinkPolicy::kRefuse;
   bool split_hard_links = false;
   bool create_only = false;
+  // Also replace a file that CheckOwner() refuses. Nothing of its metadata is kept, and nothing is written into it.
+  bool trust_any_owner = false;
   std::optional<uint32_t> mode;
   bool keep_mode = false;
   bool keep_owner = false;
@@ -106,10 +108,14 @@ class Replacement {
  private:
   ReplaceError Fail(Error error, const char* phase) const;
   Error InspectTarget();
+  // The mode in which the contents are written, less the umask.
+  uint32_t InitialMode() const;
   Error OpenTemporary();
   Error CopyMetadata();
   bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
   bool MayCopy() const;
+  // Whether there is a regular file whose metadata may be kept.
+  bool KeepsMetadata() const;
   // Makes sure of the lock for as long as `guard` lasts.
   ReplaceError ConfirmLock(Guard* guard) const;
   // Makes the temporary file what is to be published, once.
@@ -127,6 +133,7 @@ class Replacement {
   Directory directory_;
   std::string name_;
   FileStatus target_;
+  bool trusted_ = false;  // IsTrusted(target_)
   // Where the temporary file is: beside the target, or, when nothing can be created there, with the journal.
   Directory journal_directory_;
   bool spooled_ = false;

@@ -94,8 +94,8 @@ const refusals: readonly (RefusalKind | null)[] = [
   {
     code: 'EPERM',
     reason: (owner) =>
-      `refused a file that somebody else could have planted${byWhom(owner)}; ` +
-      `owners: 'any' accepts it as a lock file`,
+      `refused a file that another user can have planted${byWhom(owner)}: remove it, or accept ` +
+      `it with owners: 'any', unless it is to be written into`,
   },
   { code: 'ECORRUPT', reason: () => 'refused a file that holds other data' },
   {

@@ -105,6 +105,8 @@ export const ReplaceFlag = {
   keepXattr: 64,
   keepAcl: 128,
   recursive: 256,
+  // Between them are the durability and when to copy.
+  anyOwner: 1 << 13,
 } as const;
 export const durabilityShift = 9;
 export const copyFallbackShift = 11;
@@ -173,6 +175,7 @@ export const isReplaceFailure = (outcome: NativeReplaceOutcome): outcome is Nati
 export interface NativeReadOptions {
   path: string;
   refuseParentLinks: boolean;
+  anyOwner: boolean;
   maxBytes: number;
   journalDir?: string;
 }

@@ -55,6 +55,13 @@ export interface ReplaceSyncOptions {
   hardLinks?: 'refuse' | 'split' | undefined;
   /** Links among the directories on the way. @default 'trust' */
   parents?: 'trust' | 'refuse-links' | undefined;
+  /**
+   * Whose files are replaced in a directory that a user other than the caller and root owns or can write: `'trusted'` is the
+   * caller's, root's and the directory owner's, others are refused (EPERM). `'any'` replaces those too, but keeps no mode,
+   * owner or list of theirs, and writes nothing into them. Elsewhere every file is trusted.
+   * @default 'trusted'
+   */
+  owners?: 'trusted' | 'any' | undefined;
   /** The target must be beneath this directory, links on the way included (EXDEV). */
   within?: string | URL | undefined;
   /**
@@ -94,6 +101,8 @@ export interface ReadOptions {
   /** A link: refuse it (ELOOP), or read what it leads to. @default 'refuse' */
   links?: 'refuse' | 'follow' | undefined;
   parents?: 'trust' | 'refuse-links' | undefined;
+  /** Whose files are read, as for the replace: a file that another user can have planted is refused (EPERM). @default 'trusted' */
+  owners?: 'trusted' | 'any' | undefined;
   /** As for the replace. */
   journalDir?: string | URL | undefined;
 }
@@ -118,10 +127,11 @@ const linkPolicies = ['refuse', 'replace', 'follow'] as const;
 const parentPolicies = ['trust', 'refuse-links'] as const;
 const hardLinkPolicies = ['refuse', 'split'] as const;
 export const durabilities = ['none', 'ordered', 'full'] as const;
+const ownerPolicies = ['trusted', 'any'] as const;
 const copyFallbacks = ['auto', 'never', 'always'] as const;
 /** Whether a copy is what the caller asked for. */
 export const alwaysCopies = ({ flags }: ReplaceRequest): boolean =>
-  flags >> copyFallbackShift === copyFallbacks.indexOf('always');
+  ((flags >> copyFallbackShift) & 3) === copyFallbacks.indexOf('always');
 export const refusesParentLinks = ({ flags }: ReplaceRequest): boolean =>
   (flags & ReplaceFlag.refuseParentLinks) !== 0;
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
@@ -130,11 +140,11 @@ const allPermissions = 0o7777;
 const syncNames = [
   ...['mode', 'recursive', 'dirMode', 'requireDirMode', 'tightenDir', 'durability', 'keep'],
   ...['links', 'hardLinks', 'parents', 'within', 'ifMatch', 'createOnly', 'copyFallback'],
-  ...['journalDir', 'retry', 'lock'],
+  ...['journalDir', 'retry', 'lock', 'owners'],
 ];
 export const replaceOptionNames: ReadonlySet<string> = new Set([...syncNames, 'signal']);
 const syncOptionNames: ReadonlySet<string> = new Set(syncNames);
-const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'journalDir']);
+const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'owners', 'journalDir']);
 
 export function toReplaceRequest(form: string, path: unknown, options: unknown): ReplaceRequest {
   const target = toPath('path', path);
@@ -153,6 +163,7 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
       ReplaceFlag.splitHardLinks,
     ) |
     set(flag('createOnly', given.createOnly), ReplaceFlag.createOnly) |
+    set(oneOf('owners', given.owners, ownerPolicies) === 'any', ReplaceFlag.anyOwner) |
     // Keeping anything else and not the mode would make a secret readable; an empty list is what says so.
     set(given.mode === undefined && (keep === undefined || keep.size > 0), ReplaceFlag.keepMode) |
     set(keep?.has('owner'), ReplaceFlag.keepOwner) |
@@ -208,6 +219,7 @@ export function toReadRequest(form: string, path: unknown, options: unknown): Re
     path: toPath('path', path),
     refuseParentLinks:
       oneOf('parents', given.parents, ['trust', 'refuse-links']) === 'refuse-links',
+    anyOwner: oneOf('owners', given.owners, ownerPolicies) === 'any',
     maxBytes,
   };
   if (given.journalDir !== undefined) {

@@ -57,7 +57,7 @@ const updateSyncNames = without(updateNames, 'signal');
 const namesElsewhere = new Set([...updateNames, ...lockOptionNames]);
 /** What each step is told. */
 const namesForLock = new Set([...lockNames, 'links', 'parents']);
-const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents']);
+const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents', 'owners']);
 const namesForReplace = without(replaceOptionNames, 'signal');
 
 /**

@@ -111,6 +111,10 @@ bool IsTrustedOwner(int64_t owner, int64_t other) {
   return owner == 0 || owner == other;
 }
 
+bool IsOtherUser(int64_t owner) {
+  return owner != static_cast<int64_t>(geteuid()) && owner != 0 && owner != UnmappedOwner();
+}
+
 const bool kLockFilesHaveSlots = false;
 
 Error TryLock(NativeHandle file, LockMode mode, bool* granted, LockSlot /*slot*/) {

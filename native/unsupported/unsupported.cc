@@ -85,6 +85,7 @@ Error RemoveLockFile(const Directory&, const std::string&, const FileIdentity&) 
   return Unsupported();
 }
 bool IsTrustedOwner(int64_t, int64_t) { return false; }
+bool IsOtherUser(int64_t) { return false; }
 
 const bool kLockFilesHaveSlots = false;
 Error TryLock(NativeHandle, LockMode, bool*, LockSlot) { return Unsupported(); }

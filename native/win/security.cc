@@ -156,6 +156,10 @@ bool IsTrustedOwner(int64_t owner, int64_t other) {
   return owner == kSuperuser || owner == other || owner == NumberOf(OurSid());
 }
 
+bool IsOtherUser(int64_t owner) {
+  return owner != kUnknownOwner && owner != kSuperuser && owner != NumberOf(OurSid());
+}
+
 bool IsOwnedByUs(const Directory& directory) { return directory.owner == NumberOf(OurSid()); }
 bool IsOwnedByUs(const FileStatus& status) { return status.owner == NumberOf(OurSid()); }
 
