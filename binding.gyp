@@ -65,6 +65,7 @@
             'native/posix/condition.cc',
             'native/posix/contents.cc',
             'native/posix/directory.cc',
+            'native/posix/lock_access.cc',
             'native/posix/lock_file.cc',
             'native/posix/process.cc',
             'native/posix/replace_file.cc',

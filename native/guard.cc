@@ -21,7 +21,8 @@ Error Guard::TryEnterFile(const LockFile& lock_file, bool* entered) {
   const std::string name = lock_file.location.name + kGuardSuffix;
   file_.Reset();
   FileIdentity identity;
-  Error error = OpenOrCreate(request, directory, name, &file_, &identity);
+  // Whoever may use the lock must be able to take its guard.
+  Error error = OpenOrCreate(request, directory, name, &file_, &identity, lock_file.file.get());
   if (error.ok()) error = TryLock(file_.get(), LockMode::kExclusive, entered);
   if (!error.ok() || !*entered) return error;
   locked_ = file_.get();

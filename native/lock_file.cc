@@ -19,24 +19,24 @@ constexpr int kMaxReads = 3;
 // lock file; a kill before its mode is set, under a umask that takes away the owner's own bits, would leave one that its
 // owner cannot open. That the name exists by now is no error: the caller opens what is there.
 Error CreateLockFile(const Directory& directory, const std::string& name, uint32_t mode,
-                     const RecordBlock& block) {
+                     NativeHandle model, const RecordBlock& block) {
   TemporaryFile temporary;
   Error error = CreateTemporary(directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;
   error = WriteAt(temporary.file.get(), 0, block.data(), block.size());
-  if (error.ok()) error = SetMode(temporary.file.get(), mode);
+  if (error.ok()) error = SetLockFileAccess(directory, model, mode, temporary.file.get());
   bool published = false;
   if (error.ok()) error = PublishNew(directory, &temporary, name, &published);
   if (!published) DiscardTemporary(directory, &temporary);
   if (error.number != ENOTSUP) return error;
   bool created = false;
-  return CreateEmpty(directory, name, mode, &created);
+  return CreateEmpty(directory, name, mode & kPermissions, &created);
 }
 
 }  // namespace
 
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
-                   Handle* file, FileIdentity* identity) {
+                   Handle* file, FileIdentity* identity, NativeHandle model) {
   for (int round = 0; round < kMaxRounds; round++) {
     FileStatus status;
     Error error = OpenLockFile(directory, name, file, &status);
@@ -52,10 +52,21 @@ Error OpenOrCreate(const LockRequest& request, const Directory& directory, const
     // Room for the record, but none yet: the first token must be as late as the first grant. One from now could come
     // after that of another lock file, which had this name and lost it before ours gets it.
     const RecordBlock block{};
-    error = CreateLockFile(directory, name, request.file_mode, block);
+    error = CreateLockFile(directory, name, request.file_mode, model, block);
     if (!error.ok()) return error;
   }
   return Error::FromSystem(ESTALE, "open");
+}
+
+Error SetLockFileAccess(const Directory& directory, NativeHandle model, uint32_t mode,
+                        NativeHandle file) {
+  FileStatus status;
+  if (model != kNoHandle) {
+    Error error = InspectFile(model, &status);
+    if (!error.ok()) return error;
+    if (IsTrusted(directory, status)) return KeepAccess(model, status, mode, file);
+  }
+  return SetMode(file, mode & kPermissions);
 }
 
 Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record) {

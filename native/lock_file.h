@@ -45,9 +45,15 @@ struct LockFile {
   DecodedRecord found;
 };
 
-// Opens the file `name`, making it if there is none, and checks it on the open handle.
+// Opens the file `name`, making it if there is none, and checks it on the open handle. One that is made gets the mode of
+// the request, or, as the guard of the lock file `model`, is for those who may use that one.
 Error OpenOrCreate(const LockRequest& request, const Directory& directory, const std::string& name,
-                   Handle* file, FileIdentity* identity);
+                   Handle* file, FileIdentity* identity, NativeHandle model = kNoHandle);
+
+// Sets who may use a lock file or guard that was just made: as `mode` says, or as it is for the lock file `model`, if that
+// one is not such as a stranger could have planted. Nothing is taken over from a file that could be.
+Error SetLockFileAccess(const Directory& directory, NativeHandle model, uint32_t mode,
+                        NativeHandle file);
 
 // Reads the record of a file of `file_size` bytes, under its lock.
 Error ReadRecord(NativeHandle file, uint64_t file_size, DecodedRecord* record);

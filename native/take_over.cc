@@ -1,7 +1,9 @@
 #include "take_over.h"
 
 #include <algorithm>
+#include <cerrno>
 
+#include "owner_rule.h"
 #include "path.h"
 
 namespace holdfast {
@@ -18,21 +20,26 @@ constexpr int kLooksInTtl = 4;
 // Puts another lock file in the place of the one that is taken. It is locked exclusively from before it has the name.
 Error ReplaceLockFile(const Record& record, LockFile* file) {
   const Directory& directory = file->location.directory;
-  FileStatus status;
-  Error error = InspectFile(file->file.get(), &status);
-  if (!error.ok()) return error;
+  const std::string& name = file->location.name;
   TemporaryFile temporary;
-  error = CreateTemporary(directory, kPrivateMode, &temporary);
+  Error error = CreateTemporary(directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;
   bool locked = false;
   error = WriteRecord(temporary.file.get(), record);
-  if (error.ok()) error = SetMode(temporary.file.get(), status.mode);
+  if (error.ok()) {
+    error = SetLockFileAccess(directory, file->file.get(), file->file_mode, temporary.file.get());
+  }
   if (error.ok()) error = TryLock(temporary.file.get(), LockMode::kExclusive, &locked);
   Publication publication;
   if (error.ok()) {
-    error = PublishReplacing(directory, &temporary, file->location.name, {}, &publication);
+    error = PublishReplacing(directory, &temporary, name, {}, &publication);
   }
+  FileStatus status;
   if (error.ok()) error = InspectFile(temporary.file.get(), &status);
+  bool in_place = false;
+  if (error.ok()) error = CheckName(directory, name, status.identity, &in_place);
+  // A temporary name can be given to another file in a directory that others write.
+  if (error.ok() && !in_place) error = Error::FromSystem(ESTALE, "rename");
   if (!error.ok()) {
     DiscardTemporary(directory, &temporary);
     return error;

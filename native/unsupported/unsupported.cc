@@ -55,6 +55,7 @@ Error OpenFile(const Directory&, const std::string&, FileAccess, Handle*, FileSt
 bool IsMountPoint(const Directory&, const std::string&) { return false; }
 Error Reserve(NativeHandle, uint64_t) { return Unsupported(); }
 Error KeepPermissions(const ReplacedFile&, NativeHandle) { return Unsupported(); }
+Error KeepAccess(NativeHandle, const FileStatus&, uint32_t, NativeHandle) { return Unsupported(); }
 Error KeepOwner(const ReplacedFile&, NativeHandle) { return Unsupported(); }
 bool IsPrivate(NativeHandle, const FileStatus&) { return false; }
 Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }

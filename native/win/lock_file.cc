@@ -67,6 +67,11 @@ Error Unlock(NativeHandle file, LockSlot slot) {
   return {};
 }
 
+// A lock file is never put in another's place, and its guard is a byte of it: those who may use it remain the same.
+Error KeepAccess(NativeHandle, const FileStatus&, uint32_t mode, NativeHandle to) {
+  return SetMode(to, mode);
+}
+
 // Windows names no holders.
 KernelHolders FindKernelHolders(const FileIdentity&) { return {}; }
 // A lock belongs to the process that took it, and no child inherits it.

@@ -1,0 +1,53 @@
+import { chmodSync, chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import type { Children } from './child.js';
+import { recordOf } from './record.js';
+
+/** The user who plants lock files, and a victim without privileges. */
+export const attacker = { uid: 1001, gid: 1001 } as const;
+export const otherUser = { uid: 1002, gid: 1002 } as const;
+
+/** Claims that its holder may be replaced after this many milliseconds of silence. */
+export const plantedTtl = 100;
+
+/** A valid record of a holder with a ttl, of whose process nothing can be said. */
+export function plantedRecord(token = 1_700_000_000_000_000): Buffer {
+  const holder = { pid: 4711, host: 'some-host', acquired_at: 1_700_000_000_000 };
+  return recordOf({ ...holder, token, ttl: plantedTtl });
+}
+
+/**
+ * Writes a lock file as `owner` would, and has a process of that user hold its kernel lock without ever giving a sign of life.
+ */
+export async function plantHolder(
+  children: Children,
+  lockPath: string,
+  mode: number,
+  owner: { uid: number; gid: number } = attacker,
+): Promise<void> {
+  writeFileSync(lockPath, plantedRecord());
+  chownSync(lockPath, owner.uid, owner.gid);
+  chmodSync(lockPath, mode);
+  const holder = children.spawn(
+    'flock',
+    ['-x', lockPath, 'sh', '-c', 'echo held; exec sleep 600'],
+    owner,
+  );
+  await holder.waitForOutput(/held/);
+}
+
+export interface SeenFile {
+  name: string;
+  uid: number;
+  gid: number;
+  mode: number;
+}
+
+/** Every file and directory below `directory`, with its owner and all bits of its mode. */
+export function filesBelow(directory: string): SeenFile[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => {
+    const { uid, gid, mode } = lstatSync(path.join(directory, name));
+    return { name, uid, gid, mode: mode & 0o7777 };
+  });
+}
