@@ -321,9 +321,9 @@ bool IsOwnedByUs(const FileStatus& status);
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
 
-// Lets those use `to`, a lock file or guard that was just made, who may use the lock file `from` with `status`, as far as this
-// process may decide that: owner, group and access control list where they can be set, and the permission bits of those who
-// are still the same. Never more than they had, and never a set-id bit. If the file remains ours, `mode` is what its owner may do.
+// Sets who may use `to`, a lock file or guard that was just made: those who may use the lock file `from` with `status`, as
+// far as this process may decide that. Owner, group and access control list are kept if they can be set, and permission bits
+// whose subject is kept. A file that stays ours gets at most `mode`. Nobody gets more than before, and no file a set-id bit.
 Error KeepAccess(NativeHandle from, const FileStatus& status, uint32_t mode, NativeHandle to);
 
 // Removes the name of a lock file that we have locked, so that others who have it open find that out (Enter() in

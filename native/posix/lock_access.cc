@@ -41,8 +41,8 @@ Error KeepAccess(NativeHandle from, const FileStatus& status, uint32_t mode, Nat
     const uint32_t both = (kept >> 3) & kept & kOtherBits;
     kept = (kept & kOwnerBits) | (both << 3) | both;
   }
-  // Nobody's rights to a file of another's say what we may do with ours.
-  if (!same_owner) kept = (mode & kOwnerBits) | (kept & ~kOwnerBits);
+  // The mode of another user's file opens none of ours to anybody who was not asked for.
+  if (!same_owner) kept = mode & (kept | kOwnerBits);
   return SetMode(to, kept);
 }
 

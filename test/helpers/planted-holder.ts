@@ -2,11 +2,11 @@ import { chmodSync, chownSync, lstatSync, readdirSync, writeFileSync } from 'nod
 import path from 'node:path';
 
 import type { Children } from './child.js';
+import { anotherUser } from './ordinary-user.js';
 import { recordOf } from './record.js';
 
-/** The user who plants lock files, and a victim without privileges. */
-export const attacker = { uid: 1001, gid: 1001 } as const;
-export const otherUser = { uid: 1002, gid: 1002 } as const;
+/** Who plants lock files. */
+export const attacker = anotherUser;
 
 /** Claims that its holder may be replaced after this many milliseconds of silence. */
 export const plantedTtl = 100;

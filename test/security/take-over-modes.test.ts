@@ -51,8 +51,7 @@ const verbs: Record<string, (directory: string, owners: Owners) => unknown> = {
     new JobStore(directory, owners).update('job', () => ({ status: 'running' })),
   'SessionLock.create': (directory) =>
     new SessionLock(`${directory}/file`).create({ session: 'one' }),
-  incrementSessionCounter: (directory) =>
-    incrementSessionCounter(directory, 'session'),
+  incrementSessionCounter: (directory) => incrementSessionCounter(directory, 'session'),
   'proper-lockfile.lock': async (directory) => {
     writeFileSync(`${directory}/file`, '');
     const release = await properLockfile.lock(`${directory}/file`, { retries: 0 });
@@ -61,7 +60,9 @@ const verbs: Record<string, (directory: string, owners: Owners) => unknown> = {
 };
 
 /** Lock files that `verb` makes below a fresh directory, relative to it. */
-async function lockFilesOf(verb: (directory: string, owners: Owners) => unknown): Promise<string[]> {
+async function lockFilesOf(
+  verb: (directory: string, owners: Owners) => unknown,
+): Promise<string[]> {
   return withTemporaryDirectory(async (directory) => {
     const seen = new Set<string>();
     const look = () => {
