@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "append_log_binding.h"
+#include "binding.h"
 #include "file_range_binding.h"
 #include "lock_binding.h"
 #include "lock_directory_binding.h"
@@ -25,9 +26,9 @@ void CloseData(void* data) { static_cast<AddonData*>(data)->Close(); }
 // (result, host, deliver): a fresh object with every function, for one copy of the package.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto data = std::make_unique<AddonData>(env, info[0].As<Napi::Float64Array>(),
-                                          info[1].As<Napi::String>().Utf8Value(),
-                                          info[2].As<Napi::Function>());
+  auto data =
+      std::make_unique<AddonData>(env, info[0].As<Napi::Float64Array>(),
+                                  holdfast::StringAt(info, 1), info[2].As<Napi::Function>());
   napi_add_env_cleanup_hook(env, CloseData, data.get());
   Napi::Object functions = Napi::Object::New(env);
   holdfast::ExportLockFunctions(functions, data.get());
@@ -42,7 +43,8 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   holdfast::PinLibrary();
   env.SetInstanceData(new Instances);
-  exports.Set("open", Napi::Function::New<Open>(env));
+  using namespace holdfast::arguments;
+  holdfast::Export<Open>(exports, "open", nullptr, kNumbers + kText + kFunction);
   return exports;
 }
 

@@ -27,6 +27,13 @@ double MillisecondsSince(std::chrono::steady_clock::time_point then) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - then).count();
 }
 
+template <typename Value>
+std::shared_ptr<Value> FindIn(const std::unordered_map<uint64_t, std::shared_ptr<Value>>& values,
+                              uint64_t id) {
+  const auto found = values.find(id);
+  return found == values.end() ? nullptr : found->second;
+}
+
 }  // namespace
 
 void Mailbox::Open(napi_threadsafe_function wake) {
@@ -57,7 +64,6 @@ AddonData::AddonData(Napi::Env env, Napi::Float64Array result, const std::string
                      Napi::Function deliver)
     : env_(env),
       result_(Napi::Reference<Napi::Float64Array>::New(result, 1)),
-      numbers_(result.Data()),
       mailbox_(std::make_shared<Mailbox>()) {
   // Made before our clean-up hook, and so torn down after it: hooks run in reverse order.
   napi_create_threadsafe_function(env, deliver, nullptr, Napi::String::New(env, "holdfast"), 0, 1,
@@ -76,14 +82,22 @@ void AddonData::Close() {
 }
 
 Outcome AddonData::Report(Outcome outcome) {
-  numbers_[kId] = static_cast<double>(environment_->result_id());
+  // Its memory is asked for each time, since a buffer can be transferred away from under it.
+  napi_value numbers = nullptr;
+  size_t length = 0;
+  void* memory = nullptr;
+  napi_get_reference_value(env_, result_, &numbers);
+  napi_get_typedarray_info(env_, numbers, nullptr, &length, &memory, nullptr, nullptr);
+  if (length <= kAge) return outcome;
+  auto* const fields = static_cast<double*>(memory);
+  fields[kId] = static_cast<double>(environment_->result_id());
   if (outcome == Outcome::kGranted) {
     if (const HeldLock* held = environment_->result_held(); held != nullptr) {
-      numbers_[kToken] = static_cast<double>(held->token);
-      numbers_[kPreviousFlags] =
+      fields[kToken] = static_cast<double>(held->token);
+      fields[kPreviousFlags] =
           PreviousFlagsOf(held->previous) | (held->taken_over ? kTakenOver : 0);
-      numbers_[kAge] = held->ttl == 0 ? 0 : MillisecondsSince(held->entered);
-      numbers_[kRemote] = held->file.file_system == FileSystemClass::kLocal ? 0 : 1;
+      fields[kAge] = held->ttl == 0 ? 0 : MillisecondsSince(held->entered);
+      fields[kRemote] = held->file.file_system == FileSystemClass::kLocal ? 0 : 1;
     }
   }
   return outcome;
@@ -103,7 +117,7 @@ uint64_t AddonData::AddReplacement(std::shared_ptr<Replacement> replacement) {
 }
 
 std::shared_ptr<Replacement> AddonData::FindReplacement(uint64_t id) const {
-  return replacements_.at(id);
+  return FindIn(replacements_, id);
 }
 
 void AddonData::RemoveReplacement(uint64_t id) { replacements_.erase(id); }
@@ -113,7 +127,7 @@ uint64_t AddonData::AddLog(std::shared_ptr<AppendLog> log) {
   return last_log_;
 }
 
-std::shared_ptr<AppendLog> AddonData::FindLog(uint64_t id) const { return logs_.at(id); }
+std::shared_ptr<AppendLog> AddonData::FindLog(uint64_t id) const { return FindIn(logs_, id); }
 
 void AddonData::RemoveLog(uint64_t id) { logs_.erase(id); }
 
@@ -126,8 +140,8 @@ void AddonData::DeliverAll(napi_env env, napi_value deliver) {
   for (const Environment::Id id : mailbox_->TakeAll()) {
     Outcome outcome = Outcome::kFailed;
     if (!environment_->Deliver(id, &outcome)) continue;
-    Report(outcome);
     const Napi::HandleScope scope(env);
+    Report(outcome);
     napi_value global = nullptr;
     napi_get_global(env, &global);
     const napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(id)),

@@ -52,7 +52,7 @@ class AddonData {
   Outcome Report(Outcome outcome);
   // Whether somebody waits for what may be delivered: that keeps the process alive, a held lock does not.
   void SetReferenced(bool referenced);
-  // Replaces that JavaScript takes step by step.
+  // Replaces that JavaScript takes step by step. None is found under an id that was closed, or that never was one.
   uint64_t AddReplacement(std::shared_ptr<Replacement> replacement);
   std::shared_ptr<Replacement> FindReplacement(uint64_t id) const;
   void RemoveReplacement(uint64_t id);
@@ -70,7 +70,6 @@ class AddonData {
 
   napi_env env_;
   Napi::Reference<Napi::Float64Array> result_;
-  double* numbers_;
   std::shared_ptr<Mailbox> mailbox_;
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<Environment> environment_;

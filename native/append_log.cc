@@ -69,6 +69,10 @@ void AppendLog::FollowName() {
 
 Error AppendLog::Append(const std::string& lines, bool without_lock, bool* appended) {
   *appended = false;
+  const std::unique_lock<std::mutex> turn(mutex_, std::try_to_lock);
+  if (!turn.owns_lock()) {
+    return without_lock ? Error::FromSystem(EBUSY, "write", request_.path) : Error{};
+  }
   if (!IsInPlace()) FollowName();  // the file was moved aside to begin a new one
   const NativeHandle file = file_.get();
   bool granted = false;

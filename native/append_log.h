@@ -3,6 +3,7 @@
 #define HOLDFAST_APPEND_LOG_H_
 
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "platform.h"
@@ -16,8 +17,8 @@ struct AppendLogRequest {
   uint32_t mode = kPrivateMode;  // of a file that is made
 };
 
-// Keeps the file open, so that lines can also be written when no descriptor is to be had any more. Used by one thread at a
-// time.
+// Keeps the file open, so that lines can also be written when no descriptor is to be had any more. Append() may be called by
+// any thread, once it is open.
 class AppendLog {
  public:
   explicit AppendLog(AppendLogRequest request) : request_(std::move(request)) {}
@@ -28,8 +29,9 @@ class AppendLog {
   // Opens the file, making it if there is none, with the checks of a lock file.
   Error Open();
 
-  // Appends all of `lines`, which ends with a newline, or nothing. `*appended` is false when somebody else is appending;
-  // with `without_lock` that is not waited for: then a line that the disk has no room for may be cut short.
+  // Appends all of `lines`, which ends with a newline, or nothing. `*appended` is false when another thread or process is
+  // appending; with `without_lock` another process is not waited for, and another thread is EBUSY: then a line that the disk has no room for may be cut
+  // short.
   Error Append(const std::string& lines, bool without_lock, bool* appended);
 
   // Whether another machine may have to answer.
@@ -43,6 +45,7 @@ class AppendLog {
   void FollowName();
 
   const AppendLogRequest request_;
+  std::mutex mutex_;  // of what follows
   Directory directory_;
   std::string name_;
   Handle file_;

@@ -1,5 +1,6 @@
 #include "append_log_binding.h"
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -44,7 +45,10 @@ struct Appending {
   bool appended = false;
   Error error;
 
-  void Run() { error = log->Append(lines, without_lock, &appended); }
+  void Run() {
+    error = log == nullptr ? Error::FromSystem(EBADF, "write")
+                           : log->Append(lines, without_lock, &appended);
+  }
 
   Napi::Object ToValue(Napi::Env env) const {
     Napi::Object object = Napi::Object::New(env);
@@ -73,7 +77,7 @@ Appending AppendingOf(const CallbackInfo& info) {
   Appending appending;
   appending.log = AddonData::Of(info).FindLog(IdAt(info, 0));
   appending.lines = StringAt(info, 1);
-  appending.without_lock = info[2].As<Napi::Boolean>();
+  appending.without_lock = FlagAt(info, 2);
   return appending;
 }
 
@@ -95,10 +99,11 @@ Value CloseLog(const CallbackInfo& info) {
 }  // namespace
 
 void ExportAppendLogFunctions(Napi::Object exports, AddonData* data) {
-  Export<OpenLog>(exports, "openLog", data);
-  Export<AppendToLog>(exports, "appendToLog", data);
-  Export<AppendToLogSync>(exports, "appendToLogSync", data);
-  Export<CloseLog>(exports, "closeLog", data);
+  using namespace arguments;
+  Export<OpenLog>(exports, "openLog", data, kText + kNumber + kNumber);
+  Export<AppendToLog>(exports, "appendToLog", data, kId + kText + kFlag);
+  Export<AppendToLogSync>(exports, "appendToLogSync", data, kId + kText + kFlag);
+  Export<CloseLog>(exports, "closeLog", data, kId);
 }
 
 }  // namespace holdfast

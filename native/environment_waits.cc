@@ -58,7 +58,9 @@ Outcome Environment::Complete(Id id, const Claimant& claimant, const Patience& p
 
 Environment::Id Environment::StartComplete(Id id, const Claimant& claimant) {
   auto guarded = guarded_.extract(id);
-  if (guarded.empty()) return 0;
+  if (guarded.empty()) {
+    return StartJob([](const Patience&) { return Attempt::Of(Outcome::kStale); });
+  }
   // std::function wants what can be copied, which a file cannot.
   auto file = std::make_shared<LockFile>(std::move(guarded.mapped()));
   return StartJob([file, claim = ClaimFor(claimant)](const Patience& patience) {

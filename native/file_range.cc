@@ -67,9 +67,11 @@ Error ReadRange(const FileRange& range, size_t size, bool* exists, std::vector<c
   if (status.kind != FileKind::kRegular) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open", range.path);
   }
-  contents->resize(size);
+  // No more memory than there is to read, whatever is asked for.
+  const uint64_t rest = status.size > range.offset ? status.size - range.offset : 0;
+  contents->resize(std::min<uint64_t>(size, rest));
   size_t read = 0;
-  error = ReadAt(file.get(), range.offset, contents->data(), size, &read);
+  error = ReadAt(file.get(), range.offset, contents->data(), contents->size(), &read);
   contents->resize(read);
   return WithPath(error, range.path);
 }

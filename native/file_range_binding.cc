@@ -18,8 +18,7 @@ using Napi::Value;
 FileRange RangeOf(const CallbackInfo& info) {
   FileRange range;
   range.path = StringAt(info, 0);
-  range.parents =
-      info[1].As<Napi::Boolean>().Value() ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  range.parents = FlagAt(info, 1) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   range.offset = static_cast<uint64_t>(IntegerAt(info, 2));
   return range;
 }
@@ -53,11 +52,11 @@ struct TailWriting {
 Value WriteFileTail(const CallbackInfo& info) {
   TailWriting writing;
   writing.request.range = RangeOf(info);
-  writing.request.trust_any_owner = info[3].As<Napi::Boolean>().Value();
+  writing.request.trust_any_owner = FlagAt(info, 3);
   writing.request.durability = static_cast<Durability>(NumberAt(info, 4));
-  const auto bytes = info[5].As<Napi::Uint8Array>();
-  writing.data = reinterpret_cast<const char*>(bytes.Data());
-  writing.size = bytes.ByteLength();
+  const Bytes bytes = BytesAt(info, 5);
+  writing.data = bytes.data;
+  writing.size = bytes.size;
   return PoolWorker<TailWriting>::Start(info.Env(), writing, info[5]);
 }
 
@@ -88,8 +87,10 @@ Value ReadFileRange(const CallbackInfo& info) {
 }  // namespace
 
 void ExportFileRangeFunctions(Napi::Object exports, AddonData* data) {
-  Export<WriteFileTail>(exports, "writeFileTail", data);
-  Export<ReadFileRange>(exports, "readFileRange", data);
+  using namespace arguments;
+  const auto range = kText + kFlag + kId;
+  Export<WriteFileTail>(exports, "writeFileTail", data, range + kFlag + kNumber + kBytes);
+  Export<ReadFileRange>(exports, "readFileRange", data, range + kId);
 }
 
 }  // namespace holdfast

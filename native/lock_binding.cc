@@ -29,7 +29,7 @@ Claimant ClaimantOf(const CallbackInfo& info, size_t first) {
   if (info.Length() <= first) return claimant;
   claimant.session_id = StringAt(info, first);
   claimant.session_hash = StringAt(info, first + 1);
-  claimant.ttl = static_cast<uint64_t>(IntegerAt(info, first + 2));
+  claimant.ttl = static_cast<uint64_t>(MillisecondsAt(info, first + 2).count());
   return claimant;
 }
 
@@ -92,11 +92,11 @@ Value StartInspect(const CallbackInfo& info) {
 }
 
 Value Release(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).Release(IdAt(info, 0)));
+  return NumberValue(info, EnvironmentOf(info).Release(IdAt(info, 0)));
 }
 
 Value ReleaseToHeirs(const CallbackInfo& info) {
-  return OutcomeValue(info, EnvironmentOf(info).ReleaseToHeirs(IdAt(info, 0)));
+  return NumberValue(info, EnvironmentOf(info).ReleaseToHeirs(IdAt(info, 0)));
 }
 
 Value StartRelease(const CallbackInfo& info) {
@@ -150,7 +150,7 @@ Value AwaitWait(const CallbackInfo& info) {
 }
 
 Patience PatienceAt(const CallbackInfo& info, size_t index) {
-  return {std::chrono::milliseconds(NumberAt(info, index)), nullptr};
+  return {MillisecondsAt(info, index), nullptr};
 }
 
 // (id, patience, and a claimant)
@@ -208,12 +208,12 @@ Value KeyOf(const CallbackInfo& info) {
 }
 
 Value SetQueued(const CallbackInfo& info) {
-  EnvironmentOf(info).SetQueued(StringAt(info, 0), info[1].As<Napi::Boolean>());
+  EnvironmentOf(info).SetQueued(StringAt(info, 0), FlagAt(info, 1));
   return info.Env().Undefined();
 }
 
 Value SetReferenced(const CallbackInfo& info) {
-  AddonData::Of(info).SetReferenced(info[0].As<Napi::Boolean>());
+  AddonData::Of(info).SetReferenced(FlagAt(info, 0));
   return info.Env().Undefined();
 }
 
@@ -273,58 +273,60 @@ Value CountDescendants(const CallbackInfo& info) {
 
 // (path) The error, or undefined.
 Value TryAttribute(const CallbackInfo& info) {
-  const Error error = holdfast::TryAttribute(info[0].As<Napi::String>());
+  const Error error = holdfast::TryAttribute(StringAt(info, 0));
   return error.ok() ? info.Env().Undefined() : ErrorValueOf(info.Env(), error);
 }
 
 // For tests of the parser: (block, fileSize).
 Value ParseRecord(const CallbackInfo& info) {
-  const auto block = info[0].As<Napi::Uint8Array>();
-  return RecordValue(info.Env(), DecodeRecord(reinterpret_cast<const char*>(block.Data()),
-                                              block.ByteLength(), NumberAt(info, 1)));
+  const Bytes block = BytesAt(info, 0);
+  return RecordValue(info.Env(), DecodeRecord(block.data, block.size, NumberAt(info, 1)));
 }
 
 }  // namespace
 
 void ExportLockFunctions(Napi::Object exports, AddonData* data) {
-  Export<Acquire>(exports, "acquire", data);
-  Export<StartAcquire>(exports, "startAcquire", data);
-  Export<StartTouch>(exports, "startTouch", data);
-  Export<StartInspect>(exports, "startInspect", data);
-  Export<Release>(exports, "release", data);
-  Export<ReleaseToHeirs>(exports, "releaseToHeirs", data);
-  Export<StartRelease>(exports, "startRelease", data);
-  Export<StartGiveBack>(exports, "startGiveBack", data);
-  Export<Verify>(exports, "verify", data);
-  Export<StartVerify>(exports, "startVerify", data);
-  Export<ShowLife>(exports, "showLife", data);
-  Export<StartShowLife>(exports, "startShowLife", data);
-  Export<StartShowLateLife>(exports, "startShowLateLife", data);
-  Export<DescriptorOfHeld>(exports, "descriptorOf", data);
-  Export<PreviousOf>(exports, "previousOf", data);
-  Export<StartWait>(exports, "startWait", data);
-  Export<AwaitWait>(exports, "awaitWait", data);
-  Export<Complete>(exports, "complete", data);
-  Export<StartComplete>(exports, "startComplete", data);
-  Export<Cancel>(exports, "cancel", data);
-  Export<InterruptCancelled>(exports, "interruptCancelled", data);
-  Export<LookAtWait>(exports, "lookAtWait", data);
-  Export<LookIntervalOf>(exports, "lookIntervalOf", data);
-  Export<TakeOver>(exports, "takeOver", data);
-  Export<StartTakeOver>(exports, "startTakeOver", data);
-  Export<ConflictsWithHeld>(exports, "conflictsWithHeld", data);
-  Export<HolderOf>(exports, "holderOf", data);
-  Export<KeyOf>(exports, "keyOf", data);
-  Export<SetQueued>(exports, "setQueued", data);
-  Export<SetReferenced>(exports, "setReferenced", data);
-  Export<BindDescendants>(exports, "bindDescendants", data);
-  Export<CountDescendants>(exports, "countDescendants", data);
-  Export<TryAttribute>(exports, "tryAttribute", data);
-  Export<LastKey>(exports, "lastKey", data);
-  Export<LastErrorValue>(exports, "lastError", data);
-  Export<LastInspection>(exports, "lastInspection", data);
-  Export<StartToken>(exports, "startToken", data);
-  Export<ParseRecord>(exports, "parseRecord", data);
+  using namespace arguments;
+  const auto claimant = kOptionalText + kOptionalText + kOptionalId;
+  const auto request = kText + kOptionalText + kNumber + kNumber + claimant;
+  Export<Acquire>(exports, "acquire", data, request);
+  Export<StartAcquire>(exports, "startAcquire", data, request);
+  Export<StartTouch>(exports, "startTouch", data, request);
+  Export<StartInspect>(exports, "startInspect", data, request);
+  Export<Release>(exports, "release", data, kId);
+  Export<ReleaseToHeirs>(exports, "releaseToHeirs", data, kId);
+  Export<StartRelease>(exports, "startRelease", data, kId);
+  Export<StartGiveBack>(exports, "startGiveBack", data, kId);
+  Export<Verify>(exports, "verify", data, kId);
+  Export<StartVerify>(exports, "startVerify", data, kId);
+  Export<ShowLife>(exports, "showLife", data, kId);
+  Export<StartShowLife>(exports, "startShowLife", data, kId);
+  Export<StartShowLateLife>(exports, "startShowLateLife", data, kId);
+  Export<DescriptorOfHeld>(exports, "descriptorOf", data, kId);
+  Export<PreviousOf>(exports, "previousOf", data, kId);
+  Export<StartWait>(exports, "startWait", data, kId + claimant);
+  Export<AwaitWait>(exports, "awaitWait", data, kId + kNumber);
+  Export<Complete>(exports, "complete", data, kId + kNumber + claimant);
+  Export<StartComplete>(exports, "startComplete", data, kId + claimant);
+  Export<Cancel>(exports, "cancel", data, kId);
+  Export<InterruptCancelled>(exports, "interruptCancelled", data, kNothing);
+  Export<LookAtWait>(exports, "lookAtWait", data, kId);
+  Export<LookIntervalOf>(exports, "lookIntervalOf", data, kId);
+  Export<TakeOver>(exports, "takeOver", data, kId + kNumber + request);
+  Export<StartTakeOver>(exports, "startTakeOver", data, kId + request);
+  Export<ConflictsWithHeld>(exports, "conflictsWithHeld", data, kId);
+  Export<HolderOf>(exports, "holderOf", data, kId);
+  Export<KeyOf>(exports, "keyOf", data, kId);
+  Export<SetQueued>(exports, "setQueued", data, kText + kFlag);
+  Export<SetReferenced>(exports, "setReferenced", data, kFlag);
+  Export<BindDescendants>(exports, "bindDescendants", data, kNothing);
+  Export<CountDescendants>(exports, "countDescendants", data, kNothing);
+  Export<TryAttribute>(exports, "tryAttribute", data, kText);
+  Export<LastKey>(exports, "lastKey", data, kNothing);
+  Export<LastErrorValue>(exports, "lastError", data, kNothing);
+  Export<LastInspection>(exports, "lastInspection", data, kNothing);
+  Export<StartToken>(exports, "startToken", data, kNothing);
+  Export<ParseRecord>(exports, "parseRecord", data, kBytes + kNumber);
 }
 
 }  // namespace holdfast

@@ -17,7 +17,7 @@ using Napi::Value;
 DirectoryRules RulesAt(const CallbackInfo& info, size_t index) {
   DirectoryRules rules;
   rules.name = NameOf(StringAt(info, index));
-  rules.stale = std::chrono::milliseconds(IntegerAt(info, index + 1));
+  rules.stale = MillisecondsAt(info, index + 1);
   return rules;
 }
 
@@ -48,7 +48,8 @@ Value IsDirectoryContested(const CallbackInfo& info) {
 
 // (id, interval)
 Value StartHeartbeat(const CallbackInfo& info) {
-  const std::chrono::milliseconds interval(IntegerAt(info, 1));
+  // Of no more than that many a second is anything seen.
+  const auto interval = std::max(MillisecondsAt(info, 1), std::chrono::milliseconds(1));
   return NumberValue(info, EnvironmentOf(info).StartHeartbeat(IdAt(info, 0), interval));
 }
 
@@ -63,12 +64,14 @@ Value StartCheckDirectory(const CallbackInfo& info) {
 }  // namespace
 
 void ExportLockDirectoryFunctions(Napi::Object exports, AddonData* data) {
-  Export<ClaimDirectory>(exports, "claimDirectory", data);
-  Export<StartClaimDirectory>(exports, "startClaimDirectory", data);
-  Export<IsDirectoryContested>(exports, "isDirectoryContested", data);
-  Export<StartHeartbeat>(exports, "startHeartbeat", data);
-  Export<CheckDirectory>(exports, "checkDirectory", data);
-  Export<StartCheckDirectory>(exports, "startCheckDirectory", data);
+  using namespace arguments;
+  const auto directory = kText + kId;
+  Export<ClaimDirectory>(exports, "claimDirectory", data, kId + directory);
+  Export<StartClaimDirectory>(exports, "startClaimDirectory", data, kId + directory);
+  Export<IsDirectoryContested>(exports, "isDirectoryContested", data, kId);
+  Export<StartHeartbeat>(exports, "startHeartbeat", data, kId + kId);
+  Export<CheckDirectory>(exports, "checkDirectory", data, directory + kText);
+  Export<StartCheckDirectory>(exports, "startCheckDirectory", data, directory + kText);
 }
 
 }  // namespace holdfast

@@ -22,7 +22,15 @@ class PoolWorker : public Napi::AsyncWorker {
 
  protected:
   void Execute() override { job_.Run(); }
-  void OnOK() override { deferred_.Resolve(job_.ToValue(Env())); }
+  void OnOK() override {
+    // What the job has hold of is free again before anybody hears of its end.
+    Napi::Value value;
+    {
+      const Job job = std::move(job_);
+      value = job.ToValue(Env());
+    }
+    deferred_.Resolve(value);
+  }
 
  private:
   PoolWorker(Napi::Env env, Job job, Napi::Value bytes)

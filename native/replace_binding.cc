@@ -1,5 +1,6 @@
 #include "replace_binding.h"
 
+#include <cerrno>
 #include <string>
 #include <utility>
 
@@ -141,14 +142,14 @@ Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
 struct Steps {
   std::shared_ptr<Replacement> replacement;
   uint32_t flags = 0;
-  const char* data = nullptr;
-  size_t size = 0;
+  Bytes bytes;
   ReplaceError error;
   ReplaceResult result;
 
   void Run() {
-    if ((flags & kBegin) != 0) error = replacement->Begin(size);
-    if (error.ok() && (flags & kWrite) != 0) error = replacement->Write(data, size);
+    if (!error.ok()) return;
+    if ((flags & kBegin) != 0) error = replacement->Begin(bytes.size);
+    if (error.ok() && (flags & kWrite) != 0) error = replacement->Write(bytes.data, bytes.size);
     if (error.ok() && (flags & kCommit) != 0)
       error = replacement->Commit((flags & kLastTry) != 0, &result);
   }
@@ -162,18 +163,24 @@ struct Steps {
 Steps StepsAt(const CallbackInfo& info, size_t at) {
   Steps steps;
   steps.flags = NumberAt(info, at);
-  if (info[at + 1].IsTypedArray()) {
-    const auto bytes = info[at + 1].As<Napi::Uint8Array>();
-    steps.data = reinterpret_cast<const char*>(bytes.Data());
-    steps.size = bytes.ByteLength();
-  }
+  steps.bytes = BytesAt(info, at + 1);
   return steps;
 }
+
+// Of a replacement that takes no steps: the list of them, and whoever has just looked it up there.
+constexpr long kUsersAtRest = 2;
 
 // (id, flags, bytes or undefined)
 Steps StepsOf(const CallbackInfo& info) {
   Steps steps = StepsAt(info, 1);
-  steps.replacement = AddonData::Of(info).FindReplacement(IdAt(info, 0));
+  auto replacement = AddonData::Of(info).FindReplacement(IdAt(info, 0));
+  if (replacement == nullptr || replacement.use_count() > kUsersAtRest) {
+    // Closed, or at work in the pool, where one step follows the other.
+    steps.error.error = Error::FromSystem(replacement == nullptr ? EBADF : EBUSY, "write");
+    steps.error.phase = "open";
+    return steps;
+  }
+  steps.replacement = std::move(replacement);
   return steps;
 }
 
@@ -190,6 +197,7 @@ std::shared_ptr<Replacement> ReplacementOf(const CallbackInfo& info) {
 }
 
 Value Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
+  if (info.Env().IsExceptionPending()) return {};  // an option could not be read
   const uint64_t id = AddonData::Of(info).AddReplacement(std::move(replacement));
   return NumberValue(info, id);
 }
@@ -209,8 +217,11 @@ Value ReplaceStepsSync(const CallbackInfo& info) {
 // As OpenReplacement(), with the steps behind: all that most replaces need, in one call. What may be tried again is kept, under
 // the failure's `id`.
 Value ReplaceSync(const CallbackInfo& info) {
+  // First: what reads options may be led to change the bytes.
+  auto replacement = ReplacementOf(info);
+  if (info.Env().IsExceptionPending()) return {};
   Steps steps = StepsAt(info, 4);
-  steps.replacement = ReplacementOf(info);
+  steps.replacement = std::move(replacement);
   steps.Run();
   Napi::Object value = steps.ToValue(info.Env());
   if (steps.error.transient()) value.Set("id", Keep(info, std::move(steps.replacement)));
@@ -218,7 +229,8 @@ Value ReplaceSync(const CallbackInfo& info) {
 }
 
 Value CancelReplacement(const CallbackInfo& info) {
-  AddonData::Of(info).FindReplacement(IdAt(info, 0))->Cancel();
+  const auto replacement = AddonData::Of(info).FindReplacement(IdAt(info, 0));
+  if (replacement != nullptr) replacement->Cancel();
   return info.Env().Undefined();
 }
 
@@ -263,11 +275,14 @@ Reading ReadingOf(const CallbackInfo& info) {
 }
 
 Value ReadFile(const CallbackInfo& info) {
-  return PoolWorker<Reading>::Start(info.Env(), ReadingOf(info));
+  Reading reading = ReadingOf(info);
+  if (info.Env().IsExceptionPending()) return {};
+  return PoolWorker<Reading>::Start(info.Env(), std::move(reading));
 }
 
 Value ReadFileSync(const CallbackInfo& info) {
   Reading reading = ReadingOf(info);
+  if (info.Env().IsExceptionPending()) return {};
   reading.Run();
   return reading.ToValue(info.Env());
 }
@@ -297,21 +312,24 @@ Value RemoveRegularFile(const CallbackInfo& info) {
   removal.request.path = StringOf(options, "path");
   removal.request.parents = ParentsOf(options);
   removal.request.expected = VersionOfText(StringOf(options, "expected"));
+  if (info.Env().IsExceptionPending()) return {};
   return PoolWorker<Removal>::Start(info.Env(), std::move(removal));
 }
 
 }  // namespace
 
 void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
-  Export<OpenReplacement>(exports, "openReplacement", data);
-  Export<ReplaceSteps>(exports, "replaceSteps", data);
-  Export<ReplaceStepsSync>(exports, "replaceStepsSync", data);
-  Export<ReplaceSync>(exports, "replaceSync", data);
-  Export<CancelReplacement>(exports, "cancelReplacement", data);
-  Export<CloseReplacement>(exports, "closeReplacement", data);
-  Export<ReadFile>(exports, "readFile", data);
-  Export<ReadFileSync>(exports, "readFileSync", data);
-  Export<RemoveRegularFile>(exports, "removeFile", data);
+  using namespace arguments;
+  const auto replace = kText + kNumber + kOptionalNumber + kOptionalOptions;
+  Export<OpenReplacement>(exports, "openReplacement", data, replace);
+  Export<ReplaceSteps>(exports, "replaceSteps", data, kId + kNumber + kOptionalBytes);
+  Export<ReplaceStepsSync>(exports, "replaceStepsSync", data, kId + kNumber + kOptionalBytes);
+  Export<ReplaceSync>(exports, "replaceSync", data, replace + kNumber + kBytes);
+  Export<CancelReplacement>(exports, "cancelReplacement", data, kId);
+  Export<CloseReplacement>(exports, "closeReplacement", data, kId);
+  Export<ReadFile>(exports, "readFile", data, kOptions);
+  Export<ReadFileSync>(exports, "readFileSync", data, kOptions);
+  Export<RemoveRegularFile>(exports, "removeFile", data, kOptions);
 }
 
 }  // namespace holdfast
