@@ -19,6 +19,8 @@ const thorough = [
   ...['cli-usage', 'cli-doctor', 'cli-replace', 'cli-session'],
   ...['planted-lock-file', 'foreign-content', 'fail-open-updates'],
   ...['take-over-clocks', 'reports/lock-tool/lock-tool'],
+  // Attacks with very many exchanges.
+  ...['security/swap-locks', 'security/swap-updates', 'security/swap-replace'],
   // What packs, installs or builds.
   ...['package', 'bundlers', 'lint-rules', 'bench', 'comparison', 'docs-code'],
 ];

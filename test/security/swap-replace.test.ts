@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, test } from 'vitest';
 
 import { has } from '../helpers/capabilities.js';
 import { limitAtScale } from '../helpers/scale.js';
@@ -13,8 +13,7 @@ describe.runIf(has('swapAttacks')).each(victims)('as $victim', ({ identity }) =>
     'replaceFile touches nothing outside when its target is exchanged with a %s',
     async (trap) => {
       const attack = { identity, verb: 'replaceFile', trap } as const;
-      const { outcomes } = await expectSwapsHarmless({ ...attack, options: { durability } });
-      expect(outcomes).toHaveProperty('ok');
+      await expectSwapsHarmless({ ...attack, options: { durability } });
     },
     limit,
   );
@@ -24,8 +23,7 @@ describe.runIf(has('swapAttacks')).each(victims)('as $victim', ({ identity }) =>
     async (trap) => {
       const attack = { identity, verb: 'replaceFile', trap } as const;
       const options = { durability, copyFallback: 'always' };
-      const { outcomes } = await expectSwapsHarmless({ ...attack, options });
-      expect(outcomes).toHaveProperty('ok');
+      await expectSwapsHarmless({ ...attack, options });
     },
     limit,
   );
@@ -33,11 +31,10 @@ describe.runIf(has('swapAttacks')).each(victims)('as $victim', ({ identity }) =>
   test.each([{ options: { parents: 'refuse-links' } }, { within: true }])(
     'replaceFile with %o makes nothing outside when a parent is exchanged with a link',
     async ({ options, within = false }) => {
-      const { outcomes } = await expectSwapsHarmless({
+      await expectSwapsHarmless({
         ...{ identity, verb: 'replaceFile', file: 'sub/data', name: 'sub', kept: 'directory' },
         ...{ trap: 'link', leadsTo: 'directory', options: { durability, ...options }, within },
       });
-      expect(outcomes).toHaveProperty('ok');
     },
     limit,
   );
