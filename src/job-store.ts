@@ -47,6 +47,7 @@ import {
 } from './jobs/state.js';
 import { changeUnderLock } from './lock.js';
 import type { WithLockOptions } from './options.js';
+import { copyOfError } from './round-call.js';
 import { RoundGroups } from './rounds.js';
 
 /** A job with the lines of its log. */
@@ -121,11 +122,8 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     const { job } = await this.#change(place, signal, (draft) => {
       if (ifRevision !== undefined) expectRevision(draft, ifRevision, place);
       if (patch !== null) return changeJob(draft, id, patch, encoded);
-      const added: string[] = [];
       const current = draft.job === null ? null : toStoredJob<Job>(draft.job);
-      const returned = (patchOrFunction as JobFunction<Job>)(current, (line) => {
-        added.push(encodeLine(line));
-      });
+      const { returned, added } = callJobFunction(patchOrFunction as JobFunction<Job>, current);
       if (returned === undefined && added.length === 0) return draft;
       return changeJob(draft, id, returned === undefined ? [] : toFieldChanges(returned), [
         ...added,
@@ -214,7 +212,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
    * rejects with the first ECORRUPT at the end, but see `onCorrupt`.
    */
   async prune(options: JobPruneOptions<Job>): Promise<string[]> {
-    const { olderThan, filter = () => true, onCorrupt } = toPruneOptions<Job>(options);
+    const { olderThan, filter, onCorrupt } = toPruneOptions<Job>(options);
     const isOld = (state: JobState): boolean =>
       Date.now() - state.updatedAt > olderThan && filter(toStoredJob<Job>(state));
     const removed: string[] = [];
@@ -254,18 +252,27 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     signal: AbortSignal | undefined,
     change: JobChange,
   ): Promise<JobDraft> {
+    const opened = (this.#opened ??= openStore(this.#settings));
+    // All that wait for the first change to open the store fail with it, each with an error object of its own.
+    await opened.catch((error: unknown) => {
+      this.#reopen(opened);
+      throw copyOfError(error);
+    });
+    signal?.throwIfAborted();
+    const toWork = () => new JobWork(this.#settings, place);
+    const { onWait } = this.#settings.lock;
     try {
-      this.#opened ??= openStore(this.#settings);
-      await this.#opened;
-      signal?.throwIfAborted();
-      const toWork = () => new JobWork(this.#settings, place);
-      const { onWait } = this.#settings.lock;
       return await this.#groups.join(place.name, toWork, change, { signal, onWait });
     } catch (error) {
-      // Somebody has removed the directory, or it could not be made: the next change tries.
-      if ((error as NodeJS.ErrnoException).syscall !== undefined) this.#opened = null;
+      // The directory may have been removed.
+      if ((error as NodeJS.ErrnoException).syscall !== undefined) this.#reopen(opened);
       throw error;
     }
+  }
+
+  /** Makes the next change open the store, unless another one does already. */
+  #reopen(opened: Promise<void>): void {
+    if (this.#opened === opened) this.#opened = null;
   }
 
   async #removeIf(
@@ -291,6 +298,28 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
       held.verify();
       await removeFile(join(this.directory, log));
     });
+  }
+}
+
+function callJobFunction<Job extends JobFields>(
+  fn: JobFunction<Job>,
+  current: StoredJob<Job> | null,
+): { returned: JobPatch<Job> | undefined; added: string[] } {
+  const added: string[] = [];
+  let isRunning = true;
+  const appendLog = (line: string): void => {
+    if (!isRunning) {
+      throw new TypeError(
+        'appendLog was called after the job function had returned, when its lines were already ' +
+          'committed; call the appendLog of the store instead',
+      );
+    }
+    added.push(encodeLine(line));
+  };
+  try {
+    return { returned: fn(current, appendLog), added };
+  } finally {
+    isRunning = false;
   }
 }
 

@@ -1,6 +1,7 @@
 /** One event as one line of a journal. */
 import { hostname } from 'node:os';
-import type { HoldfastEventName, HoldfastEvents } from './events.js';
+import type { HoldfastEventName } from './events.js';
+import { toPlainFields } from './plain-fields.js';
 
 const host = hostname();
 
@@ -15,11 +16,8 @@ export interface JournalLine {
   [field: string]: unknown;
 }
 
-/** Makes the line of an event, with its newline. */
-export function toJournalLine<Name extends HoldfastEventName>(
-  name: Name,
-  data: HoldfastEvents[Name],
-): string {
+/** Makes the line of an event, with its newline. Never throws, whatever was published. */
+export function toJournalLine(name: HoldfastEventName, data: unknown): string {
   return toLine(name, data);
 }
 
@@ -32,14 +30,11 @@ export function toLossLine(lines: number): string {
 // writing direction is written out; JSON reads it as the same.
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-function toLine(event: string, data: object): string {
+function toLine(event: string, data: unknown): string {
   const line: JournalLine = {
-    event,
-    time: new Date().toISOString(),
-    pid: process.pid,
-    host,
-    ...data,
+    ...{ event, time: new Date().toISOString(), pid: process.pid, host },
   };
+  for (const [name, value] of Object.entries(toPlainFields(data))) line[name] ??= value;
   return `${toPrintableJson(line)}\n`;
 }
 

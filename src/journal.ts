@@ -2,13 +2,7 @@
 import { subscribe, unsubscribe, type Channel } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toError } from './errors.js';
-import {
-  channels,
-  type HoldfastEventName,
-  type HoldfastEvents,
-  type LockTrace,
-  type PlainEventName,
-} from './events.js';
+import { channels, type HoldfastEventName, type LockTrace } from './events.js';
 import { toJournalLine, toLossLine } from './journal-line.js';
 import { LogFlag, native, type NativeAppending } from './native.js';
 import { sleepSync } from './retries.js';
@@ -98,7 +92,9 @@ export class Journal implements AsyncDisposable, Disposable {
   readonly #patience = new Patience(longestBusy);
   #lostInAll = 0;
   #warned = false;
+  /** Whether events are kept; and whether the file may not be used any more. */
   #open = true;
+  #closed = false;
   #isWriting = false;
   /** What the last writing came to. */
   #written: Promise<Error | null> = Promise.resolve(null);
@@ -134,7 +130,7 @@ export class Journal implements AsyncDisposable, Disposable {
     try {
       await this.flush();
     } finally {
-      native.closeLog(this.#id);
+      this.#closeLog();
     }
   }
 
@@ -146,13 +142,20 @@ export class Journal implements AsyncDisposable, Disposable {
   [Symbol.dispose](): void {
     if (!this.#end()) return;
     const error = this.#writeNow(longestBusy);
-    native.closeLog(this.#id);
+    this.#closeLog();
     if (error !== null) throw error;
   }
 
   /** What waits is written, as far as that takes no longer than the end of a process may. @internal */
   writeAtExit(): void {
     this.#writeNow(longestBusyAtExit);
+  }
+
+  /** From here on nothing is handed to the closed file: what could not be written is lost. */
+  #closeLog(): void {
+    this.#closed = true;
+    this.#lostInAll += this.#takeWaiting().lines.length;
+    native.closeLog(this.#id);
   }
 
   #end(): boolean {
@@ -170,18 +173,17 @@ export class Journal implements AsyncDisposable, Disposable {
       return;
     }
     const channel = channels[name];
-    const onEvent = (data: unknown): void => {
-      this.#add(toJournalLine(name, data as HoldfastEvents[PlainEventName]));
-    };
-    this.#listen(channel, onEvent);
+    this.#listen(channel, (data) => {
+      this.#add(toJournalLine(name, data));
+    });
   }
 
   #subscribeToLocks(): void {
     const { end, asyncEnd } = channels.lock;
     const onEnd = (trace: unknown): void => {
       // The end of an asynchronous form's first part comes before its outcome.
-      if ((trace as LockTrace).waitedMs === undefined) return;
-      this.#add(toJournalLine('lock', trace as LockTrace));
+      if (!isEnded(trace)) return;
+      this.#add(toJournalLine('lock', trace));
     };
     this.#listen(end, onEnd);
     this.#listen(asyncEnd, onEnd);
@@ -236,7 +238,7 @@ export class Journal implements AsyncDisposable, Disposable {
   }
 
   #hasWaiting(): boolean {
-    return this.#waiting.lines.length > 0;
+    return this.#waiting.lines.length > 0 && !this.#closed;
   }
 
   #appendWaiting(patience: Patience): Appended {
@@ -263,13 +265,7 @@ export class Journal implements AsyncDisposable, Disposable {
       patience.renew();
       return { appended: true, error: null };
     }
-    const { lines, length, lost } = this.#waiting;
-    this.#waiting = {
-      lines: [...batch.lines, ...lines],
-      length: batch.length + length,
-      lost: batch.lost + lost,
-    };
-    this.#dropOldest();
+    this.#putBack(batch);
     if (appending.ok) {
       patience.begin();
       return { appended: false, error: null };
@@ -277,6 +273,20 @@ export class Journal implements AsyncDisposable, Disposable {
     const error = toError(appending.error);
     this.#warn(error);
     return { appended: false, error };
+  }
+
+  #putBack(batch: Batch): void {
+    if (this.#closed) {
+      this.#lostInAll += batch.lines.length;
+      return;
+    }
+    const { lines, length, lost } = this.#waiting;
+    this.#waiting = {
+      lines: [...batch.lines, ...lines],
+      length: batch.length + length,
+      lost: batch.lost + lost,
+    };
+    this.#dropOldest();
   }
 
   #dropOldest(): void {
@@ -311,6 +321,15 @@ interface Batch {
   length: number;
   /** How many before them were dropped. */
   lost: number;
+}
+
+/** Anybody in this process may publish anything on a channel, and an error here would be thrown at the publisher. */
+function isEnded(trace: unknown): boolean {
+  try {
+    return (trace as LockTrace).waitedMs !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function toText({ lines, lost }: Batch): string {

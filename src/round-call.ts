@@ -117,11 +117,12 @@ export function failEach<Change, Result>(
   for (const call of calls) {
     if (!call.isPending()) continue;
     call.fail(own);
-    own = copyOf(error);
+    own = copyOfError(error);
   }
 }
 
-function copyOf(error: unknown): unknown {
+/** An error that differs from `error` in nothing but its identity. What is no error is returned as it is. */
+export function copyOfError(error: unknown): unknown {
   if (!types.isNativeError(error)) return error;
   const copy = new Error(error.message, 'cause' in error ? { cause: error.cause } : undefined);
   Object.setPrototypeOf(copy, Object.getPrototypeOf(error) as object);

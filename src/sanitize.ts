@@ -33,7 +33,7 @@ export function sanitizeSessionId(id: unknown): string {
 export interface SessionIdentity {
   /** Sanitized, at most 128 characters: for people, and not enough to tell one session from another. */
   id: string;
-  /** The SHA-256 of the id as it was given, in hexadecimal. */
+  /** The SHA-256 of the id as it was given, in hexadecimal: of its UTF-8, and of its WTF-8 if it has lone surrogates. */
   hash: string;
 }
 
@@ -41,9 +41,29 @@ export interface SessionIdentity {
 export function sessionIdentity(id: string): SessionIdentity | null {
   const stored = storedSessionId(id);
   if (stored === null) return null;
-  // UTF-8, so that a script can compute it. There it would turn every lone surrogate into the same replacement character.
-  const bytes = Buffer.from(id, id.isWellFormed() ? 'utf8' : 'utf16le');
-  return { id: stored, hash: sha256Hex(bytes) };
+  return { id: stored, hash: sha256Hex(toWtf8(id)) };
+}
+
+const loneSurrogate = /(\p{Cs})/u;
+
+/**
+ * Encodes a string as UTF-8, which a script can compute, and each lone surrogate as the three bytes that UTF-8 would have
+ * for its number (WTF-8). Two strings never have the same bytes: UTF-8 uses none of these sequences, and a replacement
+ * character would stand for every lone surrogate alike.
+ *
+ * @see [The WTF-8 encoding](https://simonsapin.github.io/wtf-8/)
+ */
+function toWtf8(text: string): Buffer {
+  if (text.isWellFormed()) return Buffer.from(text);
+  // The separator is captured: every second part is a lone surrogate.
+  const parts = text
+    .split(loneSurrogate)
+    .map((part, index) => (index % 2 === 0 ? Buffer.from(part) : threeBytes(part.charCodeAt(0))));
+  return Buffer.concat(parts);
+}
+
+function threeBytes(unit: number): Buffer {
+  return Buffer.from([0xe0 | (unit >> 12), 0x80 | ((unit >> 6) & 0x3f), 0x80 | (unit & 0x3f)]);
 }
 
 /** The form of a session id in which it is stored and compared; null for none. */
@@ -70,7 +90,7 @@ export function safeFileName(id: unknown): string {
   if (plainName.test(text) && !windowsDevice.test(text) && !ownSuffix.test(text)) return text;
 
   const prefix = sanitizeSessionId(text).toLowerCase().slice(0, longestPrefix);
-  // UTF-8 would turn every lone surrogate into the same replacement character.
+  // Two bytes for each unit: different strings never have the same bytes.
   const hash = sha256Hex(Buffer.from(text, 'utf16le'));
   return `${prefix}-${hash.slice(0, hashDigits)}`;
 }

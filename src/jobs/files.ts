@@ -9,7 +9,7 @@ import { Retries } from '../retries.js';
 import { corrupt, parseState } from './format.js';
 import { markerName, type JobPlace } from './names.js';
 import type { JobStoreSettings } from './options.js';
-import { copyOfFields, type JobState } from './state.js';
+import { copyOfFields, refusePromise, validateResult, type JobState } from './state.js';
 
 const storeVersion = 1;
 const markerText = `${JSON.stringify({ holdfast_job_store: storeVersion })}\n`;
@@ -50,11 +50,13 @@ export async function readState(
   const found = await unlessAbsent(readRegularFile(statePath, settings.read));
   if (found === null) return null;
   const state = parseState(found.contents, name, statePath);
+  let returned: unknown;
   try {
-    settings.validate?.(copyOfFields(state));
+    returned = settings.validate?.(copyOfFields(state));
   } catch (cause) {
     throw corrupt(statePath, 'a job is not valid', cause);
   }
+  refusePromise(validateResult, returned);
   return state;
 }
 

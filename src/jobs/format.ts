@@ -1,11 +1,13 @@
 /** How the state file of a job says what it is. */
 import { HoldfastError } from '../errors.js';
-import { jobNameOfLog } from './names.js';
+import { jobNameOfLog, longestId } from './names.js';
 import { safeFileName } from '../sanitize.js';
-import { checkFields, type JobLog, type JobState } from './state.js';
+import { checkStoredFields, type JobLog, type JobState } from './state.js';
 import { show } from '../option-checks.js';
 
 const formatVersion = 1;
+/** The last moment that a Date can name. */
+const greatestTime = 8.64e15;
 
 export function stateText(state: JobState): string {
   return `${JSON.stringify({
@@ -33,14 +35,17 @@ export function parseState(contents: Buffer, name: string, path: string): JobSta
   if (version !== formatVersion) {
     throw corrupt(path, `the state of a job has the unknown format ${show(version)}`);
   }
-  if (typeof id !== 'string' || !isCount(revision) || !isCount(updatedAt)) {
-    throw corrupt(path, 'the state of a job lacks its id, revision or time');
+  if (typeof id !== 'string' || id.length > longestId) {
+    throw corrupt(path, 'the state of a job lacks its id');
+  }
+  if (!isCount(revision) || !isCount(updatedAt) || updatedAt > greatestTime) {
+    throw corrupt(path, 'the state of a job lacks its revision or time');
   }
   if (safeFileName(id) !== name) throw corrupt(path, `the file is the state of another job`);
   if (!isObject(log) || !isLog(log, name)) throw corrupt(path, 'the state of a job has no log');
   if (!isObject(fields)) throw corrupt(path, 'the state of a job has no fields');
   try {
-    checkFields(fields);
+    checkStoredFields(fields);
   } catch (cause) {
     throw corrupt(path, 'the state of a job has no valid fields', cause);
   }
@@ -62,7 +67,7 @@ function isCount(value: unknown): value is number {
 
 function isLog(log: object, name: string): log is JobLog {
   const { file, bytes, lines } = log as Partial<Record<keyof JobLog, unknown>>;
-  if (!isCount(bytes) || !isCount(lines)) return false;
+  if (!isCount(bytes) || !isCount(lines) || lines > bytes) return false;
   // Whoever wrote the file must not choose what is read and written next.
   return file === null
     ? bytes === 0 && lines === 0

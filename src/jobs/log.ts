@@ -9,6 +9,8 @@ import type { JobStoreSettings } from './options.js';
 import type { JobLog, NewLines } from './state.js';
 
 const maxLineLength = 1024 * 1024;
+/** In bytes: six for a unit that JSON escapes, the quotation marks and the newline. */
+const longestEncodedLine = 6 * maxLineLength + 3;
 /** What is read at once: little for the last lines, and never so much that others wait for it. */
 const firstChunk = 64 * 1024;
 const largestChunk = 4 * 1024 * 1024;
@@ -79,10 +81,11 @@ export async function readLines(
     const chunk = await readChunk(settings, path, start, end - start);
     if (chunk === null) return null;
     const bytes = Buffer.concat([chunk, rest]);
-    // A line that may begin in an earlier chunk is left for that one.
+    // A line that may begin in an earlier chunk is left for that one: `rest` is the end of one line.
     const whole = start === 0 ? 0 : bytes.indexOf(newLine) + 1;
     const lines = parseLines(path, bytes.subarray(whole));
     rest = bytes.subarray(0, whole);
+    if (rest.length > longestEncodedLine) throw corrupt(path, 'a line of a log is too long');
     parts.push(lines);
     found += lines.length;
     end = start;
@@ -123,10 +126,13 @@ async function readChunk(
 /** Whole lines: each is JSON and ends with the only character of its kind in it. */
 function parseLines(path: string, bytes: Buffer): string[] {
   if (bytes.length === 0) return [];
-  const text = bytes.toString();
+  const encoded = bytes.toString().split('\n');
   try {
-    const lines = JSON.parse(`[${text.slice(0, -1).replaceAll('\n', ',')}]`) as unknown[];
-    if (text.endsWith('\n') && lines.every((line) => typeof line === 'string')) return lines;
+    // The last line ends, too.
+    if (encoded.pop() !== '') throw new SyntaxError('the last line does not end');
+    const lines = JSON.parse(`[${encoded.join(',')}]`) as unknown[];
+    const isWhole = lines.length === encoded.length;
+    if (isWhole && lines.every((line) => typeof line === 'string')) return lines;
   } catch (cause) {
     throw corrupt(path, 'the log of a job is damaged', cause);
   }

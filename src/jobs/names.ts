@@ -6,7 +6,8 @@ import { sha256 } from '../sha256.js';
 
 /** So many locks serve all jobs: a lock file for every job there ever was would fill the directory. */
 const lockCount = 64;
-const longestId = 1024;
+/** In UTF-16 units. */
+export const longestId = 1024;
 
 /** No name of a job has a dot. */
 export const markerName = '.job-store.json';

@@ -1,4 +1,5 @@
 import type { HoldfastError } from '../errors.js';
+import { isThenable } from '../lock.js';
 import { checkNames, oneOf, show, toMode, toPath, toSignal, toTimeout } from '../option-checks.js';
 import { toRequest, type LockOptions } from '../options.js';
 import { durabilities, type ReplaceOptions } from '../replace-options.js';
@@ -28,8 +29,9 @@ export interface JobStoreOptions {
   /** Links among the directories on the way. @default 'trust' */
   parents?: 'trust' | 'refuse-links' | undefined;
   /**
-   * Called with the fields of a job that is about to be written, and of each that was read; what it returns is ignored. If
-   * it throws, a change is dropped with its error, and a job that was read is ECORRUPT.
+   * Called with the fields of a job that is about to be written, and of each that was read. If it throws, a change is
+   * dropped with its error, and a job that was read is ECORRUPT. What it returns is ignored, but for a promise: a TypeError,
+   * as nothing would wait for it.
    */
   validate?: ((fields: unknown) => unknown) | undefined;
 }
@@ -63,7 +65,7 @@ export interface JobListOptions {
 export interface JobPruneOptions<Job extends JobFields> extends JobListOptions {
   /** Milliseconds since a job last changed. */
   olderThan: number;
-  /** Of those, only the jobs for which it returns true. @default all */
+  /** Of those, only the jobs for which it returns true. Anything but true or false is a TypeError. @default all */
   filter?: ((job: StoredJob<Job>) => boolean) | undefined;
 }
 
@@ -163,12 +165,14 @@ export function toListOptions(form: string, options: unknown): JobListOptions {
   return { onCorrupt: toFunction('onCorrupt', onCorrupt) as JobListOptions['onCorrupt'] };
 }
 
-export function toPruneOptions<Job extends JobFields>(options: unknown): JobPruneOptions<Job> {
+export function toPruneOptions<Job extends JobFields>(
+  options: unknown,
+): JobPruneOptions<Job> & { filter: (job: StoredJob<Job>) => boolean } {
   const names = new Set(['olderThan', 'filter', 'onCorrupt']);
   const { olderThan, filter, onCorrupt } = checkNames('prune', options, names) ?? {};
   return {
     olderThan: toTimeout(olderThan, 'olderThan'),
-    filter: toFunction('filter', filter) as JobPruneOptions<Job>['filter'],
+    filter: toFilter(filter),
     onCorrupt: toFunction('onCorrupt', onCorrupt) as JobPruneOptions<Job>['onCorrupt'],
   };
 }
@@ -178,6 +182,19 @@ function toCount(name: string, value: unknown): number {
     throw new TypeError(`${name} must be a number, got ${show(value)}`);
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new RangeError(`${name} must be a whole number of 0 or more, got ${show(value)}`);
+}
+
+/** A filter whose answer can be believed: a promise is truthy, and would have everything removed. */
+function toFilter<Job extends JobFields>(value: unknown): (job: StoredJob<Job>) => boolean {
+  if (value === undefined) return () => true;
+  const filter = toFunction('filter', value) as (job: StoredJob<Job>) => unknown;
+  return (job) => {
+    const answer = filter(job);
+    if (typeof answer === 'boolean') return answer;
+    // Nothing else handles its rejection.
+    if (isThenable(answer)) answer.then(undefined, () => undefined);
+    throw new TypeError(`option 'filter' must return true or false, got ${show(answer)}`);
+  };
 }
 
 function toFunction(name: string, value: unknown): unknown {

@@ -9,7 +9,14 @@ import { stateText } from './format.js';
 import { bytesOf, writeTail } from './log.js';
 import { logNameOf, type JobPlace } from './names.js';
 import type { JobStoreSettings } from './options.js';
-import { copyOfFields, type JobDraft, type JobState, type NewLines } from './state.js';
+import {
+  copyOfFields,
+  refusePromise,
+  validateResult,
+  type JobDraft,
+  type JobState,
+  type NewLines,
+} from './state.js';
 
 export type JobChange = (draft: JobDraft) => JobDraft;
 
@@ -36,7 +43,7 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
     const changed = change(draft);
     const { job } = changed;
     if (job !== null && job.fields !== draft.job?.fields) {
-      this.#settings.validate?.(copyOfFields(job));
+      refusePromise(validateResult, this.#settings.validate?.(copyOfFields(job)));
     }
     return changed;
   }

@@ -64,6 +64,8 @@ const ownNames: ReadonlySet<string> = new Set([
 const newStatus = 'processing';
 /** In UTF-8 no more than what a reader takes, 64 MiB. */
 const maxFieldsLength = 16 * 1024 * 1024;
+/** JSON.stringify() calls itself for each level: a depth that fits on every stack. */
+const maxDepth = 1000;
 
 // ---- Changes --------------------------------------------------------------------------------------
 
@@ -74,11 +76,7 @@ export function toFieldChanges(patch: unknown): FieldChanges {
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
     throw new TypeError(`a patch must be an object of fields, got ${show(patch)}`);
   }
-  if (isThenable(patch)) {
-    // Nobody else would hear of its rejection.
-    patch.then(undefined, () => undefined);
-    throw new TypeError('a patch must not be a promise: other jobs would wait for it');
-  }
+  refusePromise('a patch', patch);
   return Object.entries(patch).map(([name, value]) => {
     if (ownNames.has(name)) {
       throw new TypeError(`field '${name}' is the store's own and cannot be set`);
@@ -87,11 +85,54 @@ export function toFieldChanges(patch: unknown): FieldChanges {
   });
 }
 
+export const validateResult = "what option 'validate' returns";
+
+/** Throws a TypeError for a promise, which a caller of a synchronous function would take for an answer. */
+export function refusePromise(what: string, value: unknown): void {
+  if (!isThenable(value)) return;
+  // Nothing else handles its rejection.
+  value.then(undefined, () => undefined);
+  throw new TypeError(`${what} must not be a promise: other jobs would wait for it`);
+}
+
 function jsonCopy(name: string, value: unknown): unknown {
-  // Despite its type it knows no text for functions and symbols.
-  const text = JSON.stringify(value) as string | undefined;
-  if (text !== undefined) return JSON.parse(text) as unknown;
-  throw new TypeError(`field '${name}' must be a value of JSON, got ${show(value)}`);
+  const text = toJson(name, value);
+  if (text === undefined) {
+    throw new TypeError(`field '${name}' must be a value of JSON, got ${show(value)}`);
+  }
+  const copy = JSON.parse(text) as unknown;
+  checkDepth(name, copy);
+  return copy;
+}
+
+/** Despite its type JSON.stringify() has no text for functions and symbols. */
+function toJson(name: string, value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    // The stack has overflowed; a cycle is a TypeError.
+    throw cause instanceof RangeError ? tooDeep(name, cause) : cause;
+  }
+}
+
+/** Throws a RangeError if the field is nested so deep that copying it could overflow the stack. Does not recurse itself. */
+function checkDepth(name: string, value: unknown): void {
+  let level = objectsIn([value]);
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === maxDepth) throw tooDeep(name);
+    level = level.flatMap(objectsIn);
+  }
+}
+
+function objectsIn(value: unknown): unknown[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).filter((inner) => typeof inner === 'object' && inner !== null);
+}
+
+function tooDeep(name: string, cause?: unknown): RangeError {
+  return new RangeError(`field '${name}' must be nested at most ${maxDepth} levels deep`, {
+    cause,
+  });
 }
 
 /** The draft after one change; the job is made if there is none. */
@@ -103,10 +144,14 @@ export function changeJob(
 ): JobDraft {
   const { job } = draft;
   const log = job?.log ?? { file: null, bytes: 0, lines: 0 };
+  const revision = (job?.revision ?? 0) + 1;
+  if (!Number.isSafeInteger(revision)) {
+    throw new RangeError(`job ${show(id)} has no revision left; remove it to begin again at 1`);
+  }
   return {
     job: {
       id,
-      revision: (job?.revision ?? 0) + 1,
+      revision,
       // A clock that was set back does not make a job older than it was.
       updatedAt: Math.max(Date.now(), job?.updatedAt ?? 0),
       fields: changeFields(id, job?.fields ?? { status: newStatus }, changes),
@@ -133,8 +178,14 @@ function changeFields(id: string, fields: Fields, changes: FieldChanges): Fields
   return result;
 }
 
+/** Throws unless the fields that a file holds could have been written. */
+export function checkStoredFields(fields: Fields): void {
+  for (const [name, value] of Object.entries(fields)) checkDepth(name, value);
+  checkFields(fields);
+}
+
 /** Throws unless the fields that every job may have are what they should be. */
-export function checkFields({ status, progress_pct: progress }: Fields): void {
+function checkFields({ status, progress_pct: progress }: Fields): void {
   if (typeof status !== 'string') {
     throw new TypeError(`field 'status' must be a string, got ${show(status)}`);
   }
