@@ -156,8 +156,8 @@ describe('a journal that cannot be written', () => {
       const filler = path.join(root, 'filler');
       const journal = await openJournal(file);
       writeFileSync(filler, Buffer.alloc(await freeBytes(root)));
-      const long = 'x'.repeat(100_000);
-      for (let at = 0; at < 12; at++) publishFailOpen(`/${at}/${long}`);
+      const long = 'x'.repeat(30_000);
+      for (let at = 0; at < 40; at++) publishFailOpen(`/${at}/${long}`);
       for (let at = 0; at < 40; at++) publishFailOpen(`/short ${at}`);
       expect(journal.lost).toBeGreaterThan(0);
       await expect(journal.close()).rejects.toMatchObject({ code: 'ENOSPC' });
