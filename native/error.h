@@ -19,16 +19,20 @@ namespace holdfast {
 // success by a policy for failures.
 enum class Refusal : uint8_t {
   kNone,
-  kLink,            // a symbolic link or reparse point
-  kHardLink,        // more than one name leads to the file
-  kNotRegular,      // a directory, FIFO, socket or device
-  kForeignOwner,    // owned by somebody who could plant it
-  kForeignContent,  // somebody's data, not a lock file
-  kNoAccess,        // exists, and may not be opened
-  kDirectory,       // a directory, where a file is to be replaced
-  kOutside,         // leads out of the directory that it must stay in
-  kDirectoryMode,   // in a directory with other permissions than were required
-  kNoJournalPlace,  // could be written to, and its directory cannot: a journal has no place
+  kLink,              // a symbolic link or reparse point
+  kHardLink,          // more than one name leads to the file
+  kNotRegular,        // a directory, FIFO, socket or device
+  kForeignOwner,      // owned by somebody who could plant it
+  kForeignContent,    // somebody's data, not a lock file
+  kNoAccess,          // exists, and may not be opened
+  kDirectory,         // a directory, where a file is to be replaced
+  kOutside,           // leads out of the directory that it must stay in
+  kDirectoryMode,     // in a directory with other permissions than were required
+  kNoUndoPlace,       // could be written to, and its directory cannot: an undo file has no place
+  kForeignUndoFile,   // waits for an undo file that another user made
+  kNotAnUndoFile,     // has something else in the place of its undo file
+  kChangedSinceCopy,  // was changed after a copy into it was cut short
+  kReplacedOutside,   // mounted, and another file has its name where it comes from
 };
 
 // What an operating-system call or a check of ours answered. `number` is an errno, to which JavaScript gives Node's name;

@@ -94,6 +94,8 @@ struct Directory {
   uint32_t mode = 0;
   // A user other than its owner (and the superuser) may create and remove names in it. See IsShared().
   bool others_can_write = false;
+  // Names can be made in it, and none be removed or replaced (chattr(1), chflags(1)).
+  bool append_only = false;
   int64_t owner = -1;
 };
 
@@ -120,7 +122,8 @@ struct FileStatus {
   FileIdentity identity;
   uint64_t link_count = 0;
   uint64_t size = 0;
-  uint32_t mode = 0;  // permission bits, with set-user-id, set-group-id and sticky
+  uint64_t allocated = 0;  // bytes that the file takes on the disk
+  uint32_t mode = 0;       // permission bits, with set-user-id, set-group-id and sticky
   int64_t owner = -1;
   int64_t group = -1;
   uint64_t changed = 0;  // moves with every change, in the system's own unit
@@ -166,10 +169,14 @@ Error Append(NativeHandle file, const char* buffer, size_t size, size_t* written
 Error Truncate(NativeHandle file, uint64_t size);
 // Sets the permission bits to exactly `mode`. Windows has no such bits: what it makes of them is in docs/platforms.md.
 Error SetMode(NativeHandle file, uint32_t mode);
+// Returns true if setting the permission bits to `mode` would change nothing.
+bool HasExactMode(const FileStatus& status, uint32_t mode);
 Error InspectFile(NativeHandle file, FileStatus* status);
 // Sets FileStatus::modified to now, or, should the file system's clock stand still or step back to `previous`, to a
 // later time: a sign of life that changes no contents.
 Error StampModified(NativeHandle file, uint64_t previous = 0);
+// Sets FileStatus::modified to `modified`, or to the nearest time that the file system can keep.
+Error SetModified(NativeHandle file, uint64_t modified);
 // Sets FileStatus::modified of a file of ours to a time that no other version of it has, as far as this machine's clock can
 // tell. To be called before the file is published.
 Error StampVersion(NativeHandle file);
@@ -287,13 +294,22 @@ Error CopyAccessControlList(NativeHandle from, NativeHandle to);
 // Whether files beside `path`, which is ours alone, can have what CopyAttributes() copies: gives it one and reads that back.
 Error TryAttribute(const std::string& path);
 
-// Not retried after a failure: the system may have dropped what it could not write (fsync(2)).
+// Not retried after a failure: the system may have dropped what it could not write (fsync(2)). With kNone it returns the
+// error that closing the file would: file systems of other machines report a full disk then, and not before.
 Error Flush(NativeHandle file, Durability durability);
-Error FlushDirectory(const Directory& directory);
+// Success also on a file system that cannot flush a directory: `*flushed` is false then.
+Error FlushDirectory(const Directory& directory, bool* flushed = nullptr);
 
 // When the file was made, in the system's own unit, so that a file that got the number of a removed one is told from it; 0
 // where the system does not tell.
 uint64_t BirthTime(NativeHandle file);
+
+// Gives the open file, which has the name `from` in `directory`, a second name there. EEXIST if something has it.
+Error LinkFile(const Directory& directory, NativeHandle file, const std::string& from,
+               const std::string& to);
+
+// The absolute path of the directory, without links.
+Error ResolvePath(const Directory& directory, std::string* path);
 
 // Removes `name` if it still leads to the file with `identity`, or to that directory: ENOTEMPTY unless it is empty.
 Error RemoveName(const Directory& directory, const std::string& name, const FileIdentity& identity);

@@ -3,9 +3,9 @@
 #include <cerrno>
 
 #include "bounds.h"
-#include "guarded_copy.h"
 #include "owner_rule.h"
 #include "path.h"
+#include "undo_replay.h"
 
 namespace holdfast {
 
@@ -23,27 +23,29 @@ Error ReadOpenFile(NativeHandle file, uint64_t size, uint64_t max_bytes,
 }
 
 // One reading; `*steady` tells that nothing changed meanwhile.
-Error ReadOnce(const ReadRequest& request, const Directory& directory, const std::string& name,
-               ReadOutcome* outcome, bool* steady) {
-  Error error = ReplayJournals(directory, name, request.journal_directory);
+Error ReadOnce(const UndoSearch& search, bool trust_any_owner, ReadOutcome* outcome, bool* steady) {
   Handle file;
   FileStatus before;
-  if (error.ok()) error = OpenFile(directory, name, FileAccess::kRead, &file, &before);
-  outcome->exists = file.valid();
   *steady = true;
+  Error error = OpenFile(search.directory, search.name, FileAccess::kRead, &file, &before);
+  outcome->exists = file.valid();
   if (!error.ok() || !file.valid()) return error;
   if (before.kind != FileKind::kRegular) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
   }
-  error = CheckOwner(directory, before, request.trust_any_owner);
+  error = CheckOwner(search.directory, before, trust_any_owner);
+  UndoSighting sighting;
+  if (error.ok()) error = ReplayUndoFiles(search, before, &sighting);
   if (!error.ok()) return error;
-  error = ReadOpenFile(file.get(), before.size, request.max_bytes, &outcome->contents);
+  *steady = !sighting.changed;
+  if (!*steady) return {};
+  error = ReadOpenFile(file.get(), before.size, search.max_bytes, &outcome->contents);
   if (!error.ok()) return error;
   FileStatus after;
   error = InspectFile(file.get(), &after);
   outcome->version = VersionOf(before);
   *steady = after.changed == before.changed && outcome->contents.size() == before.size &&
-            !HasJournal(directory, before.identity, request.journal_directory);
+            !HasUndoFile(search, sighting);
   return error;
 }
 
@@ -53,13 +55,20 @@ Error ReadRegularFile(const ReadRequest& request, ReadOutcome* outcome) {
   const std::string& path = request.path;
   Directory directory;
   Error error = OpenDirectory(ParentOf(path), request.parents, &directory);
+  if (error.number == ENOENT) return {};
   if (!error.ok()) return WithPath(error, ParentOf(path));
+  const std::string name = NameOf(path);
+  UndoSearch search(directory, path, name, request.undo_directory);
+  search.max_bytes = request.max_bytes;
   bool steady = false;
   for (int round = 0; round < kMaxRounds && !steady; round++) {
-    error = ReadOnce(request, directory, NameOf(path), outcome, &steady);
+    error = ReadOnce(search, request.trust_any_owner, outcome, &steady);
     if (!error.ok()) return WithPath(error, path);
   }
-  return steady ? Error{} : Error::FromSystem(EBUSY, "read", path);
+  if (steady) return {};
+  error = Error::FromSystem(EBUSY, "read", path);
+  error.transient = true;
+  return error;
 }
 
 }  // namespace holdfast

@@ -13,7 +13,7 @@ struct ReadRequest {
   ParentPolicy parents = ParentPolicy::kTrust;
   bool trust_any_owner = false;
   uint64_t max_bytes = 0;
-  std::string journal_directory;  // or empty
+  std::string undo_directory;  // or empty
 };
 
 struct ReadOutcome {
@@ -23,7 +23,7 @@ struct ReadOutcome {
 };
 
 // Reads a whole regular file, old or new but never half of a replace by holdfast: a copy that a crash cut short is made
-// good first, and one under way is waited for. EFBIG when it is longer than `max_bytes`.
+// good first; transient EBUSY while one is under way. A file in a missing directory does not exist. EFBIG when it is longer than `max_bytes`.
 Error ReadRegularFile(const ReadRequest& request, ReadOutcome* outcome);
 
 }  // namespace holdfast

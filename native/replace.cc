@@ -7,6 +7,7 @@
 #include "guarded_copy.h"
 #include "owner_rule.h"
 #include "path.h"
+#include "undo_replay.h"
 
 namespace holdfast {
 
@@ -43,7 +44,7 @@ bool IsDenied(const Error& error) {
 }  // namespace
 
 Replacement::~Replacement() {
-  DiscardTemporary(spooled_ ? journal_directory_ : directory_, &temporary_);
+  DiscardTemporary(spooled_ ? undo_directory_ : directory_, &temporary_);
 }
 
 ReplaceError Replacement::Fail(Error error, const char* phase) const {
@@ -53,9 +54,7 @@ ReplaceError Replacement::Fail(Error error, const char* phase) const {
   return result;
 }
 
-Error Replacement::InspectTarget() {
-  Error error = InspectName(directory_, name_, &target_);
-  if (!error.ok()) return error;
+Error Replacement::CheckTarget() {
   switch (target_.kind) {
     case FileKind::kAbsent:
       return {};
@@ -92,31 +91,47 @@ uint32_t Replacement::InitialMode() const {
 }
 
 Error Replacement::OpenTemporary() {
-  Error error = CreateTemporary(directory_, InitialMode(), &temporary_);
+  Error error;
+  if (directory_.append_only && TargetExists()) {
+    // What gets a name here keeps it, and the target does, too.
+    error = Error::FromSystem(EPERM, "open");
+  } else {
+    error = CreateTemporary(directory_, InitialMode(), &temporary_);
+  }
   if (error.ok() || !IsDenied(error) || !MayCopy()) return error;
-  if (request_.journal_directory.empty()) {
+  if (request_.undo_directory.empty()) {
     Handle target;
     FileStatus status;
     if (!OpenFile(directory_, name_, FileAccess::kReadWrite, &target, &status).ok()) return error;
-    return Error::Refused(Refusal::kNoJournalPlace, error.number, "open");
+    return Error::Refused(Refusal::kNoUndoPlace, error.number, "open");
   }
   // Nothing can be created beside the target, which may be writable itself.
-  if (!OpenDirectory(request_.journal_directory, ParentPolicy::kTrust, &journal_directory_).ok()) {
+  if (!OpenDirectory(request_.undo_directory, ParentPolicy::kTrust, &undo_directory_).ok()) {
     return error;
   }
   spooled_ = true;
   copy_ = true;
   kept_.fallback = std::move(error);
-  return CreateTemporary(journal_directory_, kPrivateMode, &temporary_);
+  return CreateTemporary(undo_directory_, kPrivateMode, &temporary_);
+}
+
+Error Replacement::ReplayUndo() {
+  Error error = InspectName(directory_, name_, &target_);
+  if (!error.ok() || target_.kind != FileKind::kRegular) return error;
+  UndoSighting sighting;
+  error = ReplayUndoFiles({directory_, request_.path, name_, request_.undo_directory}, target_,
+                          &sighting);
+  if (error.ok() && sighting.changed) error = InspectName(directory_, name_, &target_);
+  return error;
 }
 
 ReplaceError Replacement::Begin(uint64_t size) {
   name_ = NameOf(request_.path);
   Error error = OpenTargetDirectory(request_.directory, ParentOf(request_.path), &directory_);
   if (!error.ok()) return Fail(std::move(error), "open");
-  error = ReplayJournals(directory_, name_, request_.journal_directory);
+  error = ReplayUndo();
   if (!error.ok()) return Fail(std::move(error), "replay");
-  error = InspectTarget();
+  error = CheckTarget();
   if (!error.ok()) return Fail(std::move(error), "inspect");
   copy_ = TargetExists() &&
           (request_.copy_fallback == CopyFallback::kAlways ||
@@ -126,10 +141,16 @@ ReplaceError Replacement::Begin(uint64_t size) {
     error = CheckOwner(directory_, target_, /*trust_any_owner=*/false);
     if (!error.ok()) return Fail(std::move(error), "inspect");
   }
+  // Its name is gone where it was mounted from, and nobody there would see what is written to it.
+  if (copy_ && target_.link_count == 0 && IsMountPoint(directory_, name_)) {
+    return Fail(Error::Refused(Refusal::kReplacedOutside, ESTALE, "open"), "inspect");
+  }
   error = OpenTemporary();
   if (!error.ok()) return Fail(std::move(error), "create");
   error = Reserve(temporary_.file.get(), size);
-  return error.ok() ? ReplaceError{} : Fail(std::move(error), "reserve");
+  if (!error.ok()) return Fail(std::move(error), "reserve");
+  begun_ = true;
+  return {};
 }
 
 ReplaceError Replacement::Write(const char* data, size_t size) {
@@ -226,7 +247,7 @@ ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
   ReplaceError failure = Publish(last_try, result);
   // Others may wait for the name that the file has, and JavaScript may be long in coming to the end of this replace.
   if (last_try || !failure.transient()) {
-    DiscardTemporary(spooled_ ? journal_directory_ : directory_, &temporary_);
+    DiscardTemporary(spooled_ ? undo_directory_ : directory_, &temporary_);
   }
   return failure;
 }
@@ -303,23 +324,29 @@ ReplaceError Replacement::Conclude(ReplaceResult* result) {
     result->superseded = now.identity != published.identity;
   }
   if (request_.durability == Durability::kFull) {
-    Error error = FlushDirectory(directory_);
+    Error error = FlushDirectory(directory_, &result->durable);
     if (!error.ok()) {
       ReplaceError failure = Fail(std::move(error), "directory");
       failure.published = true;
       failure.target_state = TargetState::kNew;
       return failure;
     }
-    result->durable = true;
   }
   return {};
 }
 
 ReplaceError Replacement::PublishByCopy(ReplaceResult* result) {
+  if (copied_before_) {
+    // Another copy was in the way, and may have ended half way.
+    Error error = ReplayUndo();
+    if (!error.ok()) return Fail(std::move(error), "replay");
+  }
+  copied_before_ = true;
   GuardedCopy copy;
   copy.directory = &directory_;
+  copy.path = request_.path;
   copy.name = name_;
-  copy.journal_directory = request_.journal_directory;
+  copy.undo_directory = request_.undo_directory;
   copy.source = temporary_.file.get();
   copy.size = written_;
   copy.expected = target_.identity;

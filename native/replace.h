@@ -35,7 +35,7 @@ struct ReplaceRequest {
   bool keep_access_list = false;
   Durability durability = Durability::kOrdered;
   CopyFallback copy_fallback = CopyFallback::kAuto;
-  std::string journal_directory;  // or empty
+  std::string undo_directory;  // or empty
   // Compare-and-swap: only if the target is in this state, or, with a default-constructed one, absent.
   std::optional<FileVersion> expected;
   // Only as long as this lock is held; if it can be taken over, under its guard.
@@ -96,8 +96,10 @@ class Replacement {
   Replacement(const Replacement&) = delete;
   Replacement& operator=(const Replacement&) = delete;
 
-  // Finds and checks the target, and opens a temporary file. `size`: how much will be written, 0 when not known.
+  // Finds and checks the target, and opens a temporary file. `size`: how much will be written, 0 when not known. May be
+  // tried again after an error that is transient: a copy into the target is under way.
   ReplaceError Begin(uint64_t size);
+  bool begun() const { return begun_; }
   ReplaceError Write(const char* data, size_t size);
   // May be tried again after an error that is transient. `last_try`: what stands in the way is not waited out any more,
   // but got round by a copy, where that is allowed.
@@ -107,7 +109,9 @@ class Replacement {
 
  private:
   ReplaceError Fail(Error error, const char* phase) const;
-  Error InspectTarget();
+  // Looks at the target, which a copy that was cut short may have to be restored in.
+  Error ReplayUndo();
+  Error CheckTarget();
   // The mode in which the contents are written, less the umask.
   uint32_t InitialMode() const;
   Error OpenTemporary();
@@ -134,13 +138,15 @@ class Replacement {
   std::string name_;
   FileStatus target_;
   bool trusted_ = false;  // IsTrusted(target_)
-  // Where the temporary file is: beside the target, or, when nothing can be created there, with the journal.
-  Directory journal_directory_;
+  // Where the temporary file is: beside the target, or, when nothing can be created there, with the undo file.
+  Directory undo_directory_;
   bool spooled_ = false;
   bool copy_ = false;
   TemporaryFile temporary_;
   uint64_t written_ = 0;
+  bool begun_ = false;
   bool complete_ = false;
+  bool copied_before_ = false;
   int tries_ = 0;       // to publish
   ReplaceResult kept_;  // the part of the result that Complete() knows
 };

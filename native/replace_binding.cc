@@ -87,7 +87,7 @@ void ApplyFlags(uint32_t flags, ReplaceRequest* request) {
 void ApplyOptions(const Napi::Object& options, const Environment& environment,
                   ReplaceRequest* request) {
   request->directory.within = StringOf(options, "within");
-  request->journal_directory = StringOf(options, "journalDir");
+  request->undo_directory = StringOf(options, "journalDir");
   request->directory.mode = OptionalNumberOf(options, "dirMode");
   request->directory.required_mode = OptionalNumberOf(options, "requireDirMode");
   request->directory.tightened_mode = OptionalNumberOf(options, "tightenDir");
@@ -148,8 +148,11 @@ struct Steps {
 
   void Run() {
     if (!error.ok()) return;
-    if ((flags & kBegin) != 0) error = replacement->Begin(bytes.size);
-    if (error.ok() && (flags & kWrite) != 0) error = replacement->Write(bytes.data, bytes.size);
+    // What was done before another try is not done again.
+    const bool begins = (flags & kBegin) != 0 && !replacement->begun();
+    if (begins) error = replacement->Begin(bytes.size);
+    const bool writes = (flags & kWrite) != 0 && (begins || (flags & kBegin) == 0);
+    if (error.ok() && writes) error = replacement->Write(bytes.data, bytes.size);
     if (error.ok() && (flags & kCommit) != 0)
       error = replacement->Commit((flags & kLastTry) != 0, &result);
   }
@@ -251,6 +254,7 @@ struct Reading {
   Napi::Object ToValue(Napi::Env env) const {
     Napi::Object object = Napi::Object::New(env);
     object.Set("ok", error.ok());
+    object.Set("transient", error.transient);
     object.Set("exists", outcome.exists);
     if (!error.ok()) {
       object.Set("error", ErrorValueOf(env, error));
@@ -270,7 +274,7 @@ Reading ReadingOf(const CallbackInfo& info) {
   reading.request.parents = ParentsOf(options);
   reading.request.trust_any_owner = FlagOf(options, "anyOwner");
   reading.request.max_bytes = static_cast<uint64_t>(NumberOf(options, "maxBytes"));
-  reading.request.journal_directory = StringOf(options, "journalDir");
+  reading.request.undo_directory = StringOf(options, "journalDir");
   return reading;
 }
 

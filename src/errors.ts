@@ -29,6 +29,8 @@ export type HoldfastErrorCode =
   | 'EPERM'
   /** The file exists and may not be opened. */
   | 'EACCES'
+  /** Mounted, and replaced where it is mounted from. The system's own ESTALE is not of this class. */
+  | 'ESTALE'
   /** holdfast has no addon that this program can load. The system's own ENOTSUP is not of this class. */
   | 'ENOTSUP';
 
@@ -108,8 +110,29 @@ const refusals: readonly (RefusalKind | null)[] = [
   {
     code: 'EACCES',
     reason: () =>
-      'nothing can be created beside the file, and a copy into it needs a journal: ' +
+      'nothing can be created beside the file that could be relied on after a crash, and a copy into it needs an undo file: ' +
       `option 'journalDir' gives that a place`,
+  },
+  {
+    code: 'EPERM',
+    reason: (owner) =>
+      `refused the undo file of another user${byWhom(owner)}: a copy into the file was cut short, ` +
+      'and that user has to read the file first',
+  },
+  {
+    code: 'ECORRUPT',
+    reason: (owner) =>
+      `refused what has the name of an undo file and is none${byWhom(owner)}: remove it`,
+  },
+  {
+    code: 'ECORRUPT',
+    reason: () =>
+      'the file was changed after a copy into it was cut short: remove the undo file to keep what it holds now; ' +
+      'the old contents are at the end of the undo file',
+  },
+  {
+    code: 'ESTALE',
+    reason: () => 'the file was replaced outside this mount: mount it again',
   },
 ];
 

@@ -134,7 +134,7 @@ export interface NativeReplaceFailure {
   cancelled: boolean;
   /** The lock was. */
   lost: boolean;
-  /** Nothing has changed, and the commit may be tried again. */
+  /** Nothing has changed, and the same steps may be tried again. */
   transient: boolean;
   targetState: number;
   error: NativeError;
@@ -181,7 +181,8 @@ export interface NativeReadOptions {
 }
 
 export type NativeReading =
-  | { ok: false; error: NativeError }
+  /** `transient`: a copy into the file is under way, and another try may succeed. */
+  | { ok: false; transient: boolean; error: NativeError }
   | { ok: true; exists: false }
   | { ok: true; exists: true; identity: string; contents: Buffer };
 

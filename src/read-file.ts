@@ -7,6 +7,11 @@ import {
   type ReadOptions,
   type ReadRequest,
 } from './replace-options.js';
+import { Retries } from './retries.js';
+
+/** Milliseconds that a copy under way is waited for, and between two looks at it. */
+const longestCopy = 10_000;
+const longestDelay = 10;
 
 export interface FileContents {
   contents: Buffer;
@@ -15,10 +20,12 @@ export interface FileContents {
 }
 
 /**
- * Reads a whole regular file; null when it is absent.
+ * Reads a whole regular file; null when it, or its directory, is absent.
  *
  * Refuses links (ELOOP) and what is not a regular file (EINVAL) on the open descriptor, and files longer than `maxBytes`
- * (EFBIG). Never sees half of a replace by holdfast, copies included: one that a crash cut short is made good first.
+ * (EFBIG). Never sees half of a replace by holdfast, copies included: one that a crash cut short is made good first,
+ * one under way is waited for (10 seconds, then EBUSY naming its undo file). What a crash left and cannot be made good is
+ * a refusal that names the undo file: another user's (EPERM), none of holdfast's, or the file was changed since (ECORRUPT).
  *
  * @see [open(2)](https://man7.org/linux/man-pages/man2/open.2.html), on `O_NOFOLLOW` and `O_NONBLOCK`
  */
@@ -45,7 +52,14 @@ export async function readChecked({
   const options = follow
     ? { ...asked, path: await followLinks(asked.path, asked.refuseParentLinks) }
     : asked;
-  return toContents(await native.readFile(options));
+  const retries = new Retries(longestCopy, longestDelay);
+  let reading = await native.readFile(options);
+  // Waited for here, and not in the pool, which every file of the process needs.
+  while (!reading.ok && reading.transient && !retries.exhausted) {
+    await retries.wait(undefined);
+    reading = await native.readFile(options);
+  }
+  return toContents(reading);
 }
 
 /** As {@link readChecked}, on this thread. */
@@ -53,7 +67,13 @@ export function readCheckedSync({ native: asked, follow }: ReadRequest): FileCon
   const options = follow
     ? { ...asked, path: followLinksSync(asked.path, asked.refuseParentLinks) }
     : asked;
-  return toContents(native.readFileSync(options));
+  const retries = new Retries(longestCopy, longestDelay);
+  let reading = native.readFileSync(options);
+  while (!reading.ok && reading.transient && !retries.exhausted) {
+    retries.waitSync();
+    reading = native.readFileSync(options);
+  }
+  return toContents(reading);
 }
 
 function toContents(reading: NativeReading): FileContents | null {

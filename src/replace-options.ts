@@ -73,15 +73,19 @@ export interface ReplaceSyncOptions {
   createOnly?: boolean | undefined;
   /**
    * Where nothing can be renamed over the target (a mounted file, a directory that may not be written): write into the
-   * file itself, under a journal.
+   * file itself, with an undo file that keeps the old contents until the copy is complete.
    * @default 'auto'
    */
   copyFallback?: 'auto' | 'never' | 'always' | undefined;
-  /** Where the journal of a copy goes when the target's directory may not be written. Readers have to name it, too. */
+  /**
+   * Where the undo file of a copy goes when the target's directory may not be written. Readers have to name it, too, and to
+   * see the target under the same path.
+   */
   journalDir?: string | URL | undefined;
   /**
    * Milliseconds for which a replace is tried again while, on Windows, somebody has the file open in a way that excludes
-   * it; then comes `copyFallback`. On POSIX systems an open file is in nobody's way. With `ifMatch`, and in updates, also
+   * it; then comes `copyFallback`. On POSIX systems an open file is in nobody's way. Everywhere, while a copy into the file is
+   * under way. With `ifMatch`, and in updates, also
    * while somebody else publishes at the same moment; an update is made again for so long while others change the file.
    * @default 10000, in the synchronous form 2000
    */

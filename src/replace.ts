@@ -76,7 +76,7 @@ const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
  * Gives the file `path` new contents: all of them, or none.
  *
  * The contents go to a temporary file beside the target, which then takes its place in one step. Where that cannot be
- * done (`copyFallback`), they are copied into the target under a journal. Whatever fails, the old contents and mode stay,
+ * done (`copyFallback`), they are copied into the target under an undo file. Whatever fails, the old contents and mode stay,
  * and nothing is left behind; the error says so (`phase`, `published`, `targetState`). The bytes of a Buffer must not be
  * changed before the promise is settled. A stream is written as it comes, in bounded memory.
  *
@@ -181,7 +181,7 @@ async function commitStream(
   id: number,
   chunks: ChunkSource,
 ): Promise<ReplaceResult> {
-  toResult(request, await native.replaceSteps(id, ReplaceStep.begin));
+  await untilSettled(request, (flags) => native.replaceSteps(id, ReplaceStep.begin | flags));
   for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
     const bytes = toBytes(chunk, 'each chunk of data');
     toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
@@ -190,19 +190,26 @@ async function commitStream(
   return commitSteps(request, id, ReplaceStep.commit);
 }
 
-/** The commit and what comes before it, tried again while it is only somebody's open file that is in the way. */
 async function commitSteps(
   request: ReplaceRequest,
   id: number,
   steps: number,
   bytes?: Uint8Array,
 ): Promise<ReplaceResult> {
+  return untilSettled(request, (flags) => native.replaceSteps(id, steps | flags, bytes));
+}
+
+/** Tries steps again while it is only an open file, or a copy under way, that is in their way. */
+async function untilSettled(
+  request: ReplaceRequest,
+  tryOnce: (flags: number) => Promise<NativeReplaceOutcome>,
+): Promise<ReplaceResult> {
   const retries = new Retries(request.retry ?? asyncRetry);
-  let outcome = await native.replaceSteps(id, steps | retries.flags, bytes);
+  let outcome = await tryOnce(retries.flags);
   while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
     await retries.wait(request.signal);
     verifyBeforeWrite(request.lock);
-    outcome = await native.replaceSteps(id, ReplaceStep.commit | retries.flags);
+    outcome = await tryOnce(retries.flags);
   }
   return toResult(request, outcome, retries);
 }
@@ -228,7 +235,7 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
     while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
       retries.waitSync();
       verifyBeforeWrite(request.lock);
-      outcome = native.replaceStepsSync(id, ReplaceStep.commit | retries.flags);
+      outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
     }
     return toResult(request, outcome, retries);
   } finally {

@@ -9,10 +9,12 @@ export class Retries {
   attempts = 1;
   waitedMs = 0;
   readonly #budget: number;
+  readonly #longestDelay: number;
 
-  /** `budget`: milliseconds of waiting in all. */
-  constructor(budget: number) {
+  /** Milliseconds of waiting in all, and before one try. */
+  constructor(budget: number, longestDelay = Infinity) {
     this.#budget = budget;
+    this.#longestDelay = longestDelay;
   }
 
   get exhausted(): boolean {
@@ -44,7 +46,8 @@ export class Retries {
 
   /** With up to a half more at random, so that two who are in each other's way do not stay in step. */
   #delay(): number {
-    const delay = delays[Math.min(this.attempts, delays.length) - 1] ?? 0;
+    const listed = delays[Math.min(this.attempts, delays.length) - 1] ?? 0;
+    const delay = Math.min(listed, this.#longestDelay);
     return Math.min(delay * (1 + Math.random() / 2), this.#budget - this.waitedMs);
   }
 

@@ -244,7 +244,7 @@ test.each(['always', 'never'] as const)(
         );
         const found = await readRegularFile(file);
         expect(numberOf(found?.contents ?? Buffer.alloc(0))).toBeGreaterThanOrEqual(last);
-        expect(readdirSync(directory).filter((name) => name.endsWith('.journal'))).toEqual([]);
+        expect(readdirSync(directory).filter((name) => name.endsWith('.undo'))).toEqual([]);
       });
     });
   },

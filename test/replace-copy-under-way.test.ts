@@ -46,7 +46,7 @@ describe.runIf(has('strace')).each(worlds)('while a copy is under way, $world', 
   });
 });
 
-/** Runs `use` while another process, started with these options, has written its journal and is about to write the file. */
+/** Runs `use` while another process, started with these options, has written its undo file and is about to write the file. */
 async function whileCopying(
   options: ChildOptions,
   use: (file: string) => Promise<void>,
@@ -58,12 +58,12 @@ async function whileCopying(
       await withFaults(
         agents.children,
         agent.pid,
-        ['pwrite64:delay_enter=700000:when=4'],
+        ['pwrite64:delay_enter=700000:when=5'],
         async () => {
           const copied = agent.replaceFile(file, after, { copyFallback: 'always' });
           await until(
-            () => readdirSync(directory).some((name) => name.endsWith('.journal')),
-            'a journal',
+            () => readdirSync(directory).some((name) => name.endsWith('.undo')),
+            'an undo file',
           );
           await use(file);
           expect(await copied).toMatchObject({ method: 'copy' });

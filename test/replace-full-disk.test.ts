@@ -38,7 +38,7 @@ for (const { disk, needs, withDisk } of disks) {
           const free = await freeBytes(root);
           for (const size of [free + 1000, free + 10_000_000, free - 1]) {
             const data = Buffer.alloc(size, 'n');
-            // The last block goes to the file system itself, or to the journal of the copy.
+            // The last block goes to the file system itself, or to the undo file of the copy.
             const outcome = await outcomeOf(agent[form](target, data, options));
             if (size < free && !(outcome instanceof Error)) {
               await expectFile(target, { contents: data, mode: 0o640 });
@@ -72,7 +72,7 @@ for (const { disk, needs, withDisk } of disks) {
       },
     );
 
-    test('a copy whose growth does not fit changes no byte, although its journal lies elsewhere', async () => {
+    test('a copy whose growth does not fit changes no byte, although its undo file lies elsewhere', async () => {
       await withTemporaryDirectory(async (journalDir) =>
         withAgentOnDisk(async (root, agent) => {
           const target = await makeFile(path.join(root, 'data'), oldContents);

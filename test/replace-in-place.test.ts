@@ -72,7 +72,7 @@ describe.runIf(has('ordinaryUser'))(
     ) =>
       withAgentInDirectory(ordinaryUser, async (directory, agent, agents) => {
         const parent = path.join(directory, 'parent');
-        const journalDir = path.join(directory, 'journals');
+        const journalDir = path.join(directory, 'undo-files');
         await mkdir(parent);
         await mkdir(journalDir, { mode: 0o700 });
         const target = await makeFile(path.join(parent, 'data'), oldContents, 0o640);
@@ -84,7 +84,7 @@ describe.runIf(has('ordinaryUser'))(
         expect(await readdir(journalDir)).toEqual([]);
       });
 
-    test.each(replaceForms)('is written in place, with a journal elsewhere: %s', async (form) => {
+    test.each(replaceForms)('is written in place, with an undo file elsewhere: %s', async (form) => {
       await inDirectory(async (target, journalDir, agent) => {
         for (const [contents, mode] of [
           [newContents, 0o600],
@@ -133,7 +133,7 @@ describe.runIf(has('ordinaryUser'))(
     });
 
     test.runIf(has('strace'))(
-      'is made good by who names the directory of journals, after a copy that could not go back',
+      'is made good for a reader that names the directory of undo files, after a copy that could not go back',
       async () => {
         await inDirectory(async (target, journalDir, agent, agents) => {
           const { value } = await withFaults(
@@ -143,7 +143,8 @@ describe.runIf(has('ordinaryUser'))(
             () => agent.replaceFile(target, newContents, { journalDir, mode: 0o600 }).catch(itself),
           );
           expect(value).toMatchObject({ code: 'EIO', phase: 'copy', targetState: 'unknown' });
-          expect(await readdir(journalDir)).toHaveLength(1);
+          // One file, under its two names.
+          expect(await readdir(journalDir)).toHaveLength(2);
           const found = await agent.readRegularFile(target, { journalDir });
           expect(found?.contents.toString()).toBe(oldContents);
           await expectFile(target, { contents: oldContents, mode: 0o640 });

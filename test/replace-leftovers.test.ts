@@ -138,7 +138,7 @@ describe.runIf(has('withoutUnnamedFiles'))('where there are no unnamed files', (
 
   test.runIf(has('ordinaryUser'))('also in a journalDir', async () => {
     await inDirectory(async (directory, agents) => {
-      const journalDir = path.join(directory, 'journals');
+      const journalDir = path.join(directory, 'undo-files');
       const parent = path.join(directory, 'parent');
       await mkdir(journalDir);
       await mkdir(parent);

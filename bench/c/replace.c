@@ -46,17 +46,17 @@ static void ReplacePlainly(const char* name, int number) {
 // By the very system calls that holdfast makes for a target that exists.
 static void ReplaceAsHoldfast(const char* name, int number) {
   char temporary[64];
-  char journal[96];
+  char undo[96];
   char link[32];
   struct stat status;
   struct statx extended;
   const int parent = Must(open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), "open");
   Must(fstat(parent, &status), "fstat");
   Must(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "fstatat");
-  snprintf(journal, sizeof(journal), ".holdfast-%llu-0-%llu.journal",
-           (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
-  (void)openat(parent, journal, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  Must(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "fstatat");
+  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  (void)openat(parent, ".holdfast-00000000000000000000000000000000.undo", flags);
+  snprintf(undo, sizeof(undo), ".holdfast-0-%llu.undo", (unsigned long long)status.st_ino);
+  (void)openat(parent, undo, flags);
   Must((int)syscall(SYS_statx, parent, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE,
                     &extended),
        "statx");

@@ -1,19 +1,21 @@
 // Functions that read what somebody else may have written, or go where somebody else's names lead.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "append_log.h"
 #include "attempt.h"
 #include "checksum.h"
 #include "file_range.h"
-#include "guarded_copy.h"
 #include "path.h"
 #include "posix/posix.h"
 #include "read_file.h"
 #include "targets.h"
+#include "undo_replay.h"
 
 namespace holdfast {
 
@@ -55,81 +57,105 @@ void RunLockFile(const uint8_t* data, size_t size) {
 }
 const FuzzTarget lock_file_target("lock_file", RunLockFile);
 
-// ---- A journal with these contents, as a crash or somebody else may have left it ----
+// ---- An undo file with these contents, as a crash or another user may have left it ----
 
-// native/guarded_copy.cc has it to itself; what it writes is checked against it here.
-struct Header {
-  char magic[sizeof("holdfast copy 1")];
-  FileIdentity target;
-  uint64_t target_born;
-  uint64_t size;
-  uint32_t name_sum;
-  uint32_t mode;
-  uint32_t contents_sum;
-  uint32_t sum;
-};
-
-// Which of the sums and identities are made right, so that the bytes get further.
+// Which parts are made right, so that the bytes get further.
 enum Mended : uint8_t {
-  kSum = 1,
+  kMagic = 1,
   kIdentity = 2,
-  kBorn = 4,
-  kContents = 8,
-  kMagic = 16,
-  kName = 32
+  kSizes = 4,
+  kSums = 8,
+  kSum = 16,
+  kSeal = 32,
 };
 
-void RunJournal(const uint8_t* data, size_t size) {
-  if (size < 1 + sizeof(Header)) return;
-  const uint8_t mended = data[0];
-  Header header;
-  std::memcpy(&header, data + 1, sizeof(header));
-  const std::string contents(reinterpret_cast<const char*>(data) + 1 + sizeof(header),
-                             size - 1 - sizeof(header));
+// The first byte says what is mended, the second how much of the rest the target holds.
+void RunUndoFile(const uint8_t* data, size_t size) {
+  if (size < 2 + sizeof(UndoHeader)) return;
+  const auto is_mended = [&](Mended part) { return (data[0] & part) != 0; };
+  UndoHeader header;
+  std::memcpy(&header, data + 2, sizeof(header));
+  const char* const rest = reinterpret_cast<const char*>(data) + 2 + sizeof(header);
+  const size_t rest_size = size - 2 - sizeof(header);
+  const size_t target_size = rest_size * data[1] / 256;
+  const std::string before(rest, target_size);
+  const std::string body(rest + target_size, rest_size - target_size);
+
   const std::string name = "file";
-  const std::string old = "what the file held before";
-  SetContents(FuzzPath(name), old.data(), old.size());
-  MUST_HOLD(chmod(FuzzPath(name).c_str(), 0600) == 0);
+  const std::string target = FuzzPath(name);
+  SetContents(target, before.data(), before.size());
+  MUST_HOLD(chmod(target.c_str(), 0600) == 0);
   const Directory directory = OpenFuzzDirectory();
   Handle file;
   FileStatus status;
   MUST_HOLD(OpenFile(directory, name, FileAccess::kRead, &file, &status).ok());
-  if (mended & kMagic) std::memcpy(header.magic, "holdfast copy 1", sizeof(header.magic));
-  if (mended & kIdentity) header.target = status.identity;
-  if (mended & kBorn) header.target_born = BirthTime(file.get());
-  if (mended & kName) header.name_sum = Crc32(name.data(), name.size());
-  if (mended & kContents) {
-    header.size = contents.size();
-    header.contents_sum = Crc32(contents.data(), contents.size());
+  const UndoPlace place = PlaceBeside(directory, FuzzPath(""), name);
+  if (is_mended(kMagic)) {
+    std::memcpy(header.magic, kUndoMagic, sizeof(header.magic));
+    place.by_name.copy(header.name, sizeof(header.name), sizeof(kTemporaryPrefix) - 1);
   }
-  if (mended & kSum) header.sum = Crc32(reinterpret_cast<char*>(&header), offsetof(Header, sum));
-  const std::string journal = FuzzPath(kTemporaryPrefix + std::to_string(status.identity.device) +
-                                       '-' + std::to_string(status.identity.inode_high) + '-' +
-                                       std::to_string(status.identity.inode) + ".journal");
-  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
-  bytes += contents;
-  SetContents(journal, bytes.data(), bytes.size());
-  MUST_HOLD(chmod(journal.c_str(), 0600) == 0);
+  if (is_mended(kIdentity)) {
+    header.inode = status.identity.inode;
+    header.inode_high = status.identity.inode_high;
+    header.born = BirthTime(file.get());
+  }
+  size_t sums_size = 0;
+  if (is_mended(kSizes)) {
+    header.new_size %= 3 * 4096;
+    header.old_size = 0;
+    sums_size = std::min<size_t>(header.FileSize() - sizeof(header), body.size());
+    header.old_size = body.size() - sums_size;
+    while (header.FileSize() > sizeof(header) + body.size() && header.old_size > 0) {
+      header.old_size--;
+      sums_size = header.FileSize() - sizeof(header) - header.old_size;
+    }
+  }
+  if (is_mended(kSums) && sums_size <= body.size()) {
+    header.sums_sum = Crc32(body.data(), sums_size);
+    header.contents_sum = Crc32(body.data() + sums_size, body.size() - sums_size);
+  }
+  if (is_mended(kSum)) header.sum = header.Sum();
 
-  const Error error = ReplayJournals(directory, name, "");
-  const std::vector<char> found = Contents(FuzzPath(name));
-  const bool restored = std::string(found.begin(), found.end()) != old;
-  constexpr uint8_t kAll = kSum | kIdentity | kBorn | kContents | kMagic | kName;
-  if ((mended & kAll) == kAll) {
-    MUST_HOLD(error.ok());
-    MUST_HOLD(std::string(found.begin(), found.end()) == contents);
-    MUST_HOLD(access(journal.c_str(), F_OK) != 0);
-  } else if (restored) {
-    // The bytes were right by themselves.
-    MUST_HOLD(error.ok() && found.size() == header.size);
-  } else if (error.ok()) {
-    MUST_HOLD(access(journal.c_str(), F_OK) != 0);  // it was for another file of that number
-  } else {
-    MUST_HOLD(error.refusal == Refusal::kForeignContent);
+  const std::string undo = FuzzPath(place.by_name);
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
+  bytes += body;
+  SetContents(undo, bytes.data(), bytes.size());
+  MUST_HOLD(chmod(undo.c_str(), 0600) == 0);
+  if (is_mended(kSeal)) {
+    timespec times[] = {{0, UTIME_OMIT}, {0, 0}};
+    times[1].tv_sec = static_cast<time_t>(2114380800 + 2 * (header.sum & 0x7FFFFF));
+    MUST_HOLD(utimensat(AT_FDCWD, undo.c_str(), times, 0) == 0);
   }
-  static_cast<void>(unlink(journal.c_str()));
+
+  const std::string nowhere;
+  UndoSearch search(directory, target, name, nowhere);
+  search.max_bytes = 2 * 4096;
+  UndoSighting sighting;
+  const Error error = ReplayUndoFiles(search, status, &sighting);
+  const std::vector<char> found = Contents(target);
+  const std::string after(found.begin(), found.end());
+  FileStatus now;
+  MUST_HOLD(InspectName(directory, name, &now).ok());
+  MUST_HOLD((now.mode & ~kPermissions) == 0);
+  const bool kept = access(undo.c_str(), F_OK) == 0;
+  if (after != before || now.mode != 0600) {
+    // Only bytes of a right and sealed undo file, and no more than may be read.
+    MUST_HOLD(error.ok() && sighting.changed && is_mended(kSeal));
+    MUST_HOLD(after == before || after == body.substr(body.size() - header.old_size));
+    MUST_HOLD(after.size() <= search.max_bytes);
+  }
+  if (error.ok()) {
+    // Under another first name it is emptied only.
+    MUST_HOLD(!kept || sighting.unrelated.size() == 1 || Contents(undo).empty());
+  } else {
+    MUST_HOLD(kept);
+    MUST_HOLD(error.number == EFBIG || error.refusal == Refusal::kNotAnUndoFile ||
+              error.refusal == Refusal::kChangedSinceCopy);
+  }
+  static_cast<void>(unlink(undo.c_str()));
+  static_cast<void>(unlink(FuzzPath(UndoNameOf(header.inode_high, header.inode)).c_str()));
 }
-const FuzzTarget journal_target("journal", RunJournal);
+const FuzzTarget undo_file_target("undo_file", RunUndoFile);
 
 // ---- Names that must not lead out of a directory ----
 

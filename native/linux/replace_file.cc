@@ -2,9 +2,11 @@
 #include <linux/stat.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -64,6 +66,34 @@ uint64_t BirthTime(NativeHandle file) {
     return 0;
   }
   return static_cast<uint64_t>(status.stx_btime.tv_sec) * 1000000000U + status.stx_btime.tv_nsec;
+}
+
+Error InspectDirectory(int directory, struct stat* status, bool* append_only) {
+  struct statx found;
+  constexpr unsigned kWanted = STATX_TYPE | STATX_MODE | STATX_UID | STATX_GID | STATX_INO;
+  if (syscall(SYS_statx, directory, "", AT_EMPTY_PATH, kWanted, &found) != 0) {
+    // Before Linux 4.11 there is no statx(), and old seccomp filters do not know it.
+    *append_only = false;
+    return fstat(directory, status) == 0 ? Error{} : LastError("fstat");
+  }
+  *status = {};
+  status->st_mode = found.stx_mode;
+  status->st_uid = found.stx_uid;
+  status->st_gid = found.stx_gid;
+  status->st_ino = found.stx_ino;
+  status->st_dev = makedev(found.stx_dev_major, found.stx_dev_minor);
+  *append_only = (found.stx_attributes & STATX_ATTR_APPEND) != 0;
+  return {};
+}
+
+Error ResolvePath(const Directory& directory, std::string* path) {
+  char link[32];
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", DescriptorOf(directory));
+  std::vector<char> buffer(PATH_MAX);
+  const ssize_t size = readlink(link, buffer.data(), buffer.size());
+  if (size < 0) return LastError("readlink");
+  path->assign(buffer.data(), static_cast<size_t>(size));
+  return {};
 }
 
 Error CopyAttributes(NativeHandle from, NativeHandle to) {

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstring>
 #include <vector>
 
@@ -67,6 +68,19 @@ uint64_t BirthTime(NativeHandle file) {
   if (fstat(DescriptorOf(file), &status) != 0) return 0;
   return static_cast<uint64_t>(status.st_birthtimespec.tv_sec) * 1000000000U +
          static_cast<uint64_t>(status.st_birthtimespec.tv_nsec);
+}
+
+Error InspectDirectory(int directory, struct stat* status, bool* append_only) {
+  if (fstat(directory, status) != 0) return LastError("fstat");
+  *append_only = (status->st_flags & (UF_APPEND | SF_APPEND)) != 0;
+  return {};
+}
+
+Error ResolvePath(const Directory& directory, std::string* path) {
+  std::vector<char> buffer(PATH_MAX);
+  if (fcntl(DescriptorOf(directory), F_GETPATH, buffer.data()) == -1) return LastError("fcntl");
+  *path = buffer.data();
+  return {};
 }
 
 Error CopyAttributes(NativeHandle from, NativeHandle to) {

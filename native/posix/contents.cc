@@ -65,6 +65,19 @@ Error SetMode(NativeHandle file, uint32_t mode) {
   return {};
 }
 
+bool HasExactMode(const FileStatus& status, uint32_t mode) { return status.mode == mode; }
+
+Error SetModified(NativeHandle file, uint64_t modified) {
+  constexpr uint64_t kSecond = 1000000000;
+  timespec times[] = {{0, UTIME_OMIT}, {0, 0}};
+  times[1].tv_sec = static_cast<time_t>(modified / kSecond);
+  times[1].tv_nsec = static_cast<decltype(times[1].tv_nsec)>(modified % kSecond);
+  if (RetryOnInterrupt([&] { return futimens(DescriptorOf(file), times); }) != 0) {
+    return LastError("futimens");
+  }
+  return {};
+}
+
 Error StampModified(NativeHandle file, uint64_t previous) {
   timespec times[] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   const auto stamp = [&] {

@@ -17,7 +17,8 @@ std::string CanonicalName(const std::string& name) { return name; }
 
 Error DescribeDirectory(Handle handle, Directory* directory) {
   struct stat status;
-  if (fstat(DescriptorOf(handle.get()), &status) != 0) return LastError("fstat");
+  Error error = InspectDirectory(DescriptorOf(handle.get()), &status, &directory->append_only);
+  if (!error.ok()) return error;
   directory->handle = std::move(handle);
   directory->identity = FileStatusOf(status).identity;
   directory->mode = static_cast<uint32_t>(status.st_mode) & 07777U;

@@ -32,6 +32,7 @@ FileStatus FileStatusOf(const struct stat& status) {
   result.identity.inode = static_cast<uint64_t>(status.st_ino);
   result.link_count = static_cast<uint64_t>(status.st_nlink);
   result.size = static_cast<uint64_t>(status.st_size);
+  result.allocated = static_cast<uint64_t>(status.st_blocks) * 512;
   result.mode = static_cast<uint32_t>(status.st_mode) & 07777U;
   result.owner = static_cast<int64_t>(status.st_uid);
   result.group = static_cast<int64_t>(status.st_gid);

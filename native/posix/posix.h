@@ -47,6 +47,9 @@ Error OpenChildDirectory(int parent, const std::string& name, bool follow_links,
 
 // Defined by each system:
 
+// As fstat(), of a directory; the mode, the owner and the identity are all that is filled in.
+Error InspectDirectory(int directory, struct stat* status, bool* append_only);
+
 // How directories are opened: with the right to search them, not the right to list them.
 extern const int kSearch;
 // What stat(2) says of an owner that has no number in this user namespace; -1 where there are none.

@@ -34,18 +34,44 @@ Error SetOwner(NativeHandle file, const FileStatus& owned) {
 
 Error KeepOwner(const ReplacedFile& from, NativeHandle to) { return SetOwner(to, from.status); }
 
+namespace {
+
+Error ReportAsClosed(NativeHandle file) {
+  // Each close() of a descriptor writes back and reports (NFS, FUSE, SMB), whether or not it is the last one.
+  const int again = fcntl(DescriptorOf(file), F_DUPFD_CLOEXEC, 0);
+  if (again == -1) return LastError("fcntl");
+  // After EINTR the descriptor is gone, and nothing is known of the data.
+  return close(again) == 0 ? Error{} : LastError("close");
+}
+
+// fsync(2) says EINVAL of what cannot be synchronised; FUSE and network file systems have more ways to say so.
+bool CannotFlush(const Error& error) {
+  return error.number == EINVAL || error.number == ENOTSUP || error.number == EOPNOTSUPP ||
+         error.number == ENOSYS;
+}
+
+}  // namespace
+
 Error Flush(NativeHandle file, Durability durability) {
-  if (durability == Durability::kNone) return {};
+  if (durability == Durability::kNone) return ReportAsClosed(file);
   if (RetryOnInterrupt([&] { return FlushFile(DescriptorOf(file), durability); }) != 0) {
     return LastError("fsync");
   }
   return {};
 }
 
-Error FlushDirectory(const Directory& directory) {
+Error FlushDirectory(const Directory& directory, bool* flushed) {
   Handle handle;
   Error error = OpenForReading(directory, &handle);
-  return error.ok() ? Flush(handle.get(), Durability::kFull) : error;
+  if (error.ok()) error = Flush(handle.get(), Durability::kFull);
+  if (flushed != nullptr) *flushed = error.ok();
+  return CannotFlush(error) ? Error{} : error;
+}
+
+Error LinkFile(const Directory& directory, NativeHandle /*file*/, const std::string& from,
+               const std::string& to) {
+  const int parent = DescriptorOf(directory);
+  return linkat(parent, from.c_str(), parent, to.c_str(), 0) == 0 ? Error{} : LastError("link");
 }
 
 Error RemoveName(const Directory& directory, const std::string& name,

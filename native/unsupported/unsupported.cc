@@ -31,6 +31,8 @@ Error WriteAt(NativeHandle, uint64_t, const char*, size_t) { return Unsupported(
 Error Append(NativeHandle, const char*, size_t, size_t*) { return Unsupported(); }
 Error Truncate(NativeHandle, uint64_t) { return Unsupported(); }
 Error SetMode(NativeHandle, uint32_t) { return Unsupported(); }
+bool HasExactMode(const FileStatus&, uint32_t) { return false; }
+Error SetModified(NativeHandle, uint64_t) { return Unsupported(); }
 Error InspectFile(NativeHandle, FileStatus*) { return Unsupported(); }
 Error StampModified(NativeHandle, uint64_t) { return Unsupported(); }
 Error StampVersion(NativeHandle) { return Unsupported(); }
@@ -62,7 +64,11 @@ Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }
 Error CopyAccessControlList(NativeHandle, NativeHandle) { return Unsupported(); }
 Error TryAttribute(const std::string&) { return Unsupported(); }
 Error Flush(NativeHandle, Durability) { return Unsupported(); }
-Error FlushDirectory(const Directory&) { return Unsupported(); }
+Error FlushDirectory(const Directory&, bool*) { return Unsupported(); }
+Error LinkFile(const Directory&, NativeHandle, const std::string&, const std::string&) {
+  return Unsupported();
+}
+Error ResolvePath(const Directory&, std::string*) { return Unsupported(); }
 uint64_t BirthTime(NativeHandle) { return 0; }
 Error RemoveName(const Directory&, const std::string&, const FileIdentity&) {
   return Unsupported();

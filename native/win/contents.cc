@@ -113,12 +113,14 @@ Error Reserve(NativeHandle file, uint64_t size) {
 }
 
 Error Flush(NativeHandle file, Durability durability) {
+  // Windows reports nothing when a file is closed.
   if (durability == Durability::kNone) return {};
   if (!system_calls.flush_file_buffers(HandleOf(file))) return LastError("fsync");
   return {};
 }
 
-Error FlushDirectory(const Directory& directory) {
+Error FlushDirectory(const Directory& directory, bool* flushed) {
+  if (flushed != nullptr) *flushed = true;
   OpenRequest request;
   request.parent = HandleOf(directory.handle);
   request.access = FILE_LIST_DIRECTORY | FILE_ADD_FILE;
@@ -158,6 +160,24 @@ Error StampModified(NativeHandle handle, uint64_t previous) {
   constexpr int64_t kTicksInTwoSeconds = 20000000;
   return stamp(stamped + kTicksInTwoSeconds) ? Error{} : LastError("futimes");
 }
+
+Error SetModified(NativeHandle handle, uint64_t modified) {
+  const HANDLE file = HandleOf(handle);
+  FILE_BASIC_INFO basic;
+  if (!system_calls.get_file_information(file, FileBasicInfo, &basic, sizeof(basic))) {
+    return LastError("fstat");
+  }
+  FILE_BASIC_INFO change{};
+  change.FileAttributes = basic.FileAttributes;  // for Wine, as above
+  change.LastWriteTime.QuadPart = TicksOf(modified);
+  if (!system_calls.set_file_information(file, FileBasicInfo, &change, sizeof(change))) {
+    return LastError("futimes");
+  }
+  return {};
+}
+
+// A file has an access list, which no number of a status tells.
+bool HasExactMode(const FileStatus&, uint32_t) { return false; }
 
 // What publishes a file sets its time as precisely, and no removed file's number is given to another one.
 Error StampVersion(NativeHandle) { return {}; }

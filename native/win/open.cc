@@ -229,6 +229,7 @@ Error DescribeFile(HANDLE file, FileStatus* status) {
   // A file that is being deleted has lost its name.
   status->link_count = standard.DeletePending ? 0 : standard.NumberOfLinks;
   status->size = Combine(standard.EndOfFile);
+  status->allocated = Combine(standard.AllocationSize);
   status->mode = (basic.FileAttributes & FILE_ATTRIBUTE_READONLY) != 0 ? 0444 : 0666;
   status->changed = Combine(basic.LastWriteTime);
   status->modified = NanosecondsSince1970(basic.LastWriteTime.QuadPart);

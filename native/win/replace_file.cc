@@ -276,6 +276,21 @@ NTSTATUS Rename(HANDLE file, const Directory& directory, const std::string& name
                                               static_cast<ULONG>(buffer.size()), kind);
 }
 
+Error LinkFile(const Directory& directory, NativeHandle file, const std::string& /*from*/,
+               const std::string& to) {
+  // FILE_LINK_INFORMATION is laid out as what Rename() passes.
+  constexpr int kLinkInformation = 11;
+  const NTSTATUS status = Rename(HandleOf(file), directory, to, kLinkInformation, 0);
+  return status < 0 ? FromStatus(status, "link") : Error{};
+}
+
+Error ResolvePath(const Directory& directory, std::string* path) {
+  std::wstring wide;
+  Error error = FullPath(directory, &wide);
+  if (error.ok()) *path = ToUtf8(wide);
+  return error;
+}
+
 Error PublishReplacing(const Directory& directory, TemporaryFile* temporary,
                        const std::string& name, const PublishOptions& options,
                        Publication* publication) {

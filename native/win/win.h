@@ -79,6 +79,12 @@ constexpr uint64_t NanosecondsSince1970(int64_t ticks) {
   if (ticks < kTicksFrom1601To1970) return 0;
   return static_cast<uint64_t>(ticks - kTicksFrom1601To1970) * kNanosecondsPerTick;
 }
+// The other way round.
+constexpr int64_t TicksOf(uint64_t nanoseconds) {
+  constexpr int64_t kTicksFrom1601To1970 = 116444736000000000;
+  constexpr uint64_t kNanosecondsPerTick = 100;
+  return static_cast<int64_t>(nanoseconds / kNanosecondsPerTick) + kTicksFrom1601To1970;
+}
 Error DescribeFile(HANDLE file, FileStatus* status);
 
 // Opens a directory below another by one name. With `follow` a link leads on, else it is Refusal::kLink. `*tag` is what the

@@ -38,7 +38,7 @@ async function tryRename(file: string, signal: AbortSignal): Promise<Outcome> {
       rename: 'a file that somebody has open is replaced in one step, by a rename',
       'replace-file':
         'a file that somebody has open is replaced by ReplaceFileW: between its steps the name leads nowhere',
-      copy: 'a file that somebody has open cannot be renamed over: the new contents are copied into it, under a journal',
+      copy: 'a file that somebody has open cannot be renamed over: the new contents are copied into it, with an undo file',
     };
     return { result: method === 'rename' ? 'yes' : 'no', text: ways[method] };
   } finally {

@@ -39,7 +39,7 @@ export const replace = defineCommand({
   synopsis: '[options] FILE',
   about: [
     'Reads standard input to its end and gives FILE these contents in one step: whoever reads FILE finds the old contents or the new ones, whole. Whatever fails before that, and a signal that ends the command, leave FILE as it was and nothing beside it.',
-    'A FILE that is a link, or has other names (hard links), is refused. Where nothing can be renamed over FILE (a mounted file, a directory that may not be written), the contents are copied into it under a journal. No lock is taken: for a change of what is there, run the whole of it under one.',
+    'A FILE that is a link, or has other names (hard links), is refused. Where nothing can be renamed over FILE (a mounted file, a directory that may not be written), the contents are copied into it, with an undo file. No lock is taken: for a change of what is there, run the whole of it under one.',
   ],
   options,
   exitStatus: [

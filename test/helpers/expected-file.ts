@@ -32,7 +32,7 @@ export async function withFile(
     await writeFile(file, old);
     await use(file, directory);
     const left = await readdir(directory);
-    expect(left.filter((name) => /\.tmp$|\.journal$/.test(name))).toEqual([]);
+    expect(left.filter((name) => /\.tmp$|\.undo$/.test(name))).toEqual([]);
   });
 }
 

@@ -220,10 +220,10 @@ export function wasMade(made: readonly SystemCall[], name: RegExp): boolean {
 export function describeLeft(directory: string): string {
   const names = readdirSync(directory).filter((name) => name !== 'file');
   const whole = numberOf(readFileSync(path.join(directory, 'file'))) !== undefined;
-  const journals = names.filter((name) => name.endsWith('.journal'));
+  const undoFiles = names.filter((name) => name.endsWith('.undo'));
   return [
     whole ? 'whole' : 'torn',
-    ...(journals.length > 0 ? ['a journal'] : []),
-    ...(names.length > journals.length ? ['temporary files'] : []),
+    ...(undoFiles.length > 0 ? ['an undo file'] : []),
+    ...(names.length > undoFiles.length ? ['temporary files'] : []),
   ].join(' with ');
 }

@@ -109,6 +109,10 @@ export class LockAgent {
     return this.call<FileContents | null>('readRegularFile', target, options);
   }
 
+  async readRegularFileSync(target: string, options?: ReadOptions): Promise<FileContents | null> {
+    return this.call<FileContents | null>('readRegularFileSync', target, options);
+  }
+
   /** Appends `text` to the file by `updateFile`. */
   async updateFile(
     target: string,

@@ -48,7 +48,7 @@ export async function makeFile(
   return file;
 }
 
-/** Names of temporary files, journals and whatever else holdfast might have left in `directory`. */
+/** Names of temporary files, undo files and whatever else holdfast might have left in `directory`. */
 export async function leftBehind(directory: string): Promise<string[]> {
   return (await readdir(directory)).filter((name) => name.startsWith('.holdfast'));
 }
