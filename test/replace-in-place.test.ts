@@ -84,18 +84,21 @@ describe.runIf(has('ordinaryUser'))(
         expect(await readdir(journalDir)).toEqual([]);
       });
 
-    test.each(replaceForms)('is written in place, with an undo file elsewhere: %s', async (form) => {
-      await inDirectory(async (target, journalDir, agent) => {
-        for (const [contents, mode] of [
-          [newContents, 0o600],
-          ['short', 0o644],
-        ] as const) {
-          const result = await agent[form](target, contents, { mode, journalDir });
-          expect(result).toMatchObject({ method: 'copy' });
-          await expectFile(target, { contents, mode });
-        }
-      });
-    });
+    test.each(replaceForms)(
+      'is written in place, with an undo file elsewhere: %s',
+      async (form) => {
+        await inDirectory(async (target, journalDir, agent) => {
+          for (const [contents, mode] of [
+            [newContents, 0o600],
+            ['short', 0o644],
+          ] as const) {
+            const result = await agent[form](target, contents, { mode, journalDir });
+            expect(result).toMatchObject({ method: 'copy' });
+            await expectFile(target, { contents, mode });
+          }
+        });
+      },
+    );
 
     test.each(replaceForms)(
       "is EACCES under 'never', without journalDir and without the directory that it names: %s",
