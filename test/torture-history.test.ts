@@ -36,6 +36,20 @@ const read = (began: number, time: number, version: number | null): HistoryEvent
   version,
 });
 
+const ended = (process: string, time: number, hold = 1): HistoryEvent => ({
+  ...{ kind: 'ended', process, at: at(time), hold },
+});
+const call = (time: number, version: number): HistoryEvent => ({
+  ...{ kind: 'call', process: 'a', at: at(time), target: 'own', version },
+});
+const readOwn = (began: number, time: number, version: number | null): HistoryEvent => ({
+  ...{ kind: 'read', process: 'a', at: at(time), began: at(began), target: 'own', hold: null },
+  version,
+});
+const result = (time: number, made: number, got: number): HistoryEvent => ({
+  ...{ kind: 'result', process: 'a', at: at(time), made, got },
+});
+
 /** A holds and writes version 1, then B writes version 2. */
 const good = [
   ...[grant('a', 1), write('a', 2, 1, 0), written('a', 3, 1), release('a', 4)],
@@ -82,6 +96,21 @@ describe('a history that keeps every promise', () => {
     const removed = [grant('a', 1), grant('b', 2), lost('a', 3), release('b', 4)];
     expect(rulesBroken(removed, 0, { outsiders: true })).toEqual([]);
   });
+});
+
+test('calls of one thread may end in any order, and the last one is what is there', () => {
+  const calls = [call(1, 1), call(2, 2), call(3, 3)];
+  const acknowledged = [written('a', 4, 2), written('a', 5, 3), written('a', 6, 1)];
+  expect(rulesBroken([...calls, ...acknowledged, readOwn(7, 8, 3)])).toEqual([]);
+  expect(rulesBroken([...calls, written('a', 5, 3), readOwn(4, 6, 1)]), 'meanwhile').toEqual([]);
+  const failed = [written('a', 4, 1), refused('a', 5, 2), refused('a', 6, 3)];
+  expect(rulesBroken([...calls, ...failed, readOwn(7, 8, 1)]), 'of those that worked').toEqual([]);
+});
+
+test('what was begun under a lock may be acknowledged, or refused, before its end is', () => {
+  const begun = [grant('a', 1), write('a', 2, 1, 0), release('a', 3)];
+  expect(rulesBroken([...begun, written('a', 4, 1), ended('a', 5)], 1)).toEqual([]);
+  expect(rulesBroken([...begun, ended('a', 5), refused('a', 6, 1)], 0)).toEqual([]);
 });
 
 test('an update that tells of its grant when its lock is lost already makes no late writer of its successor', () => {
@@ -155,6 +184,21 @@ describe('what breaks a promise is found', () => {
     expect(rulesBroken([...good, read(9, 10, 77)], 2)).toEqual(['committed contents']);
     expect(rulesBroken([...good, read(4, 6, 0)], 2)).toEqual(['no old contents']);
     expect(rulesBroken([...good, read(1, 4, 2)], 2)).toEqual(['committed contents']);
+  });
+
+  test('a write that is acknowledged after the end of its lock was', () => {
+    const history = [grant('a', 1), write('a', 2, 1, 0), release('a', 3), ended('a', 4)];
+    expect(rulesBroken([...history, written('a', 5, 1)], 1)).toEqual(['no write of an ended lock']);
+  });
+
+  test('a call of a thread that an earlier one of the same thread comes after', () => {
+    const history = [call(1, 1), call(2, 2), written('a', 3, 2), written('a', 4, 1)];
+    expect(rulesBroken([...history, readOwn(5, 6, 1)])).toEqual(['order within a thread']);
+    expect(rulesBroken([...history, readOwn(5, 6, null)])).toEqual(['order within a thread']);
+  });
+
+  test("an update that resolves with what another call's function made", () => {
+    expect(rulesBroken([result(1, 7, 7), result(2, 8, 9)])).toEqual(['own result']);
   });
 
   test("a file that is torn, or nobody's, in the end", () => {

@@ -3,9 +3,9 @@
  * torture/history.ts, written before the next step, so that whatever ends the process cannot take it back. Its one
  * argument, or its workerData, is a ClientPlan of torture/world.ts. It goes on until it is told to stop.
  */
-import { existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import process from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, threadId, workerData } from 'node:worker_threads';
 
 import * as holdfast from 'holdfast';
@@ -19,11 +19,12 @@ const { contentsOf, numberOf } = numbered;
 const plan = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const { target, seed, ttl, maxSize, stopFile } = plan;
 const random = randomFrom(seed);
-const { lock, withLock, tryLock, updateFile, updateFileSync, readRegularFile } = withFault(
+const { lock, withLock, tryLock, updateFile, updateFileSync, updateJson, ...others } = withFault(
   plan.fault,
   holdfast,
   random,
 );
+const { readRegularFile, replaceFile, replaceFileSync } = others;
 
 const instance = `${plan.name}${isMainThread ? '' : `/${threadId}`}`;
 const log = openSync(`${plan.logs}/${instance.replace('/', '-')}.log`, 'a', 0o666);
@@ -138,6 +139,44 @@ async function replaceUnder(held, mine) {
   }
 }
 
+/** Begins to replace under a lock that is held, and does not wait for it. Resolves to that, begun, and never rejects. */
+async function beginUnder(held, mine) {
+  const began = now();
+  const file = await readRegularFile(target);
+  const after = read(file.contents);
+  tell('read', { target, began, hold: mine.number, version: after });
+  const version = nextVersion();
+  tell('write', { target, hold: mine.number, version, after });
+  const replaced = held.replaceFile(contents(version)).then(
+    () => tell('written', { version }),
+    (error) => failedWrite(version, error),
+  );
+  const at = now();
+  try {
+    held.verify();
+    mine.released(at);
+  } catch (error) {
+    if (error.code === 'ECOMPROMISED') mine.lost();
+    else mine.released();
+  }
+  return { replaced };
+}
+
+/** A replace of this thread's own file: what it tells of its beginning, and of its end, in either form. */
+const ownFile = `${target}.${instance.replace('/', '-')}`;
+function beginCall() {
+  const version = nextVersion();
+  tell('call', { target: ownFile, version });
+  return {
+    version,
+    done: () => tell('written', { version }),
+    failed: (error) => {
+      failedWrite(version, error);
+      fail(error);
+    },
+  };
+}
+
 const patience = { timeout: 3000 };
 const withTtl = () => (ttl > 0 ? { ttl } : {});
 
@@ -207,6 +246,57 @@ const operations = {
       mine.released(released);
       await held.release();
     }
+  },
+  /** Releases while a write under the lock is on its way. */
+  unawaited: async () => {
+    const held = await lock(target, { ...patience, ...withTtl() });
+    const mine = hold({ ttl, token: held.token });
+    let begun;
+    try {
+      begun = await beginUnder(held, mine);
+    } catch (error) {
+      mine.released();
+      throw error;
+    } finally {
+      await held.release();
+      // What was told before the release is told in this turn.
+      await turn();
+      tell('ended', { hold: mine.number });
+      await begun?.replaced;
+    }
+  },
+  /** Many replaces of one file at once, and sometimes one that waits for nothing, as a program that is about to end makes it. */
+  burst: async () => {
+    const durability = 'none';
+    const calls = Array.from({ length: 2 + random(6) }, () => {
+      const { version, done, failed } = beginCall();
+      return replaceFile(ownFile, contents(version), { durability }).then(done, failed);
+    });
+    if (random(3) === 0) {
+      const { version, done, failed } = beginCall();
+      try {
+        replaceFileSync(ownFile, contents(version), { durability });
+        done();
+      } catch (error) {
+        failed(error);
+      }
+    }
+    await Promise.all(calls);
+    const began = now();
+    const file = await readRegularFile(ownFile);
+    if (file !== null) {
+      tell('read', { target: ownFile, began, hold: null, version: read(file.contents) });
+    }
+    rmSync(ownFile, { force: true });
+  },
+  /** Many updates of one file at once, each of which is told what it made. */
+  results: async () => {
+    const update = async () => {
+      const made = nextVersion();
+      const got = await updateJson(`${target}.json`, () => ({ made }), patience);
+      tell('result', { made, got: got.made });
+    };
+    await Promise.all(Array.from({ length: 2 + random(4) }, () => update().catch(fail)));
   },
   look: async () => {
     const began = now();

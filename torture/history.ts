@@ -6,7 +6,10 @@
  * holds that overlap here did overlap.
  */
 
-interface At {
+import { checkThreads } from './thread-rules.js';
+import type { Call, Ended, Result, ThreadRule } from './thread-rules.js';
+
+export interface At {
   /** When it happened. */
   at: bigint;
   /** The thread that it happened in; one that is started again has another name. */
@@ -87,7 +90,8 @@ interface Failure extends At {
 }
 
 export type HistoryEvent =
-  Invoke | Grant | Lost | Release | Write | Written | Refused | Read | Turn | Failure;
+  | (Invoke | Grant | Lost | Release | Write | Written | Refused | Read | Turn | Failure)
+  | (Ended | Call | Result);
 
 /** What was done from outside, and so what may be seen that else may not. */
 export interface Circumstances {
@@ -110,7 +114,8 @@ export type Rule =
   | 'committed in order'
   | 'whole contents'
   | 'committed contents'
-  | 'no old contents';
+  | 'no old contents'
+  | ThreadRule;
 
 export interface Violation {
   rule: Rule;
@@ -136,7 +141,7 @@ export function check(
 ): Violation[] {
   const events = [...history].sort((one, other) => (one.at < other.at ? -1 : 1));
   const holds = holdsOf(events);
-  return [...last.keys()].flatMap((target) => {
+  const ofTargets = [...last.keys()].flatMap((target) => {
     const here = holds.filter(({ grant }) => grant.target === target);
     return [
       ...checkExclusion(here, circumstances),
@@ -146,6 +151,7 @@ export function check(
       ...checkContents(target, events, last.get(target) ?? null),
     ];
   });
+  return [...ofTargets, ...checkThreads(events)];
 }
 
 function holdsOf(events: readonly HistoryEvent[]): Hold[] {

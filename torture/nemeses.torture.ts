@@ -34,6 +34,9 @@ const faults = [
   { fault: 'truncating replace', nemesis: nothing, rule: 'whole contents' },
   { fault: 'lost update', nemesis: nothing, rule: 'no lost update' },
   { fault: 'stale write after loss', nemesis: stop, rule: 'no write after loss' },
+  { fault: 'late write of an ended lock', nemesis: nothing, rule: 'no write of an ended lock' },
+  { fault: 'calls that overtake', nemesis: nothing, rule: 'order within a thread' },
+  { fault: "another call's result", nemesis: nothing, rule: 'own result' },
 ];
 
 describe('the checker finds a', () => {

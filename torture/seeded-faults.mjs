@@ -56,6 +56,36 @@ const faults = {
       return readRegularFile(target);
     },
   }),
+
+  /** A release that does not wait for what was begun under the lock, which nothing stops. */
+  'late write of an ended lock': ({ lock }) => ({
+    lock: async (target, options) => {
+      const held = await lock(target, options);
+      return withReplace(held, async (data) => {
+        const late = `${target}.late-${held.token}`;
+        writeFileSync(late, data);
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        renameSync(late, target);
+      });
+    },
+  }),
+
+  /** Replaces of one thread that are published in any order. */
+  'calls that overtake': ({ replaceFile }, random) => ({
+    replaceFile: async (...request) => {
+      await new Promise((resolve) => setTimeout(resolve, random(5)));
+      return replaceFile(...request);
+    },
+  }),
+
+  /** An update that resolves with what is there, whoever has made that. */
+  "another call's result": ({ updateJson }) => ({
+    updateJson: async (target, ...request) => {
+      await updateJson(target, ...request);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return JSON.parse(readFileSync(target, 'utf8'));
+    },
+  }),
 };
 
 const withReplace = (held, replaceFile) => ({
