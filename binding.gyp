@@ -42,6 +42,7 @@
         'native/remove_file.cc',
         'native/replace.cc',
         'native/replace_binding.cc',
+        'native/replace_metadata.cc',
         'native/sha256.cc',
         'native/take_over.cc',
         'native/target_directory.cc',
@@ -78,6 +79,7 @@
         }],
         ['OS=="linux"', {
           'sources': [
+            'native/linux/access_list.cc',
             'native/linux/temporary_file.cc',
             'native/linux/condition.cc',
             'native/linux/directory.cc',
@@ -90,6 +92,7 @@
         }],
         ['OS=="mac"', {
           'sources': [
+            'native/mac/access_list.cc',
             'native/mac/temporary_file.cc',
             'native/mac/condition.cc',
             'native/mac/directory.cc',

@@ -284,13 +284,34 @@ struct ReplacedFile {
   const FileStatus& status;
 };
 
-Error KeepPermissions(const ReplacedFile& from, NativeHandle to);
+// Gives the new file the permissions of the old one: `mode`, or, where files have access lists instead, that list.
+Error KeepPermissions(const ReplacedFile& from, uint32_t mode, NativeHandle to);
+// Gives the new file the owner and group of the old one.
 Error KeepOwner(const ReplacedFile& from, NativeHandle to);
+
+// Whom the owner's and the group's bits of a mode are about.
+struct ModeSubjects {
+  bool owner = false;
+  bool group = false;
+  bool given = false;  // the file was made for others, and given to these
+};
+// Gives the new file, of which `made` was seen, as much of the old one's owner and group as the caller may give, and returns
+// what it has of them then. No system call if it has both.
+ModeSubjects KeepSubjects(const ReplacedFile& from, const FileStatus& made, NativeHandle to);
 // Whether nobody else, the superuser aside, may read or write the file.
 bool IsPrivate(NativeHandle file, const FileStatus& status);
-// Copies extended attributes, other than access control lists, or those lists alone.
-Error CopyAttributes(NativeHandle from, NativeHandle to);
+// Copies extended attributes other than access control lists; `*all` is false if some stay behind, as those of security
+// modules do.
+Error CopyAttributes(NativeHandle from, NativeHandle to, bool* all);
+// Gives `to` the access control list of `from`. If `from` has none, removes the one that `to` has from its directory.
 Error CopyAccessControlList(NativeHandle from, NativeHandle to);
+Error RemoveAccessControlList(NativeHandle file);
+// What a mode says of a file that loses its access control list.
+struct ModeWithoutList {
+  uint32_t entries = 0;  // the rights that the owner, the owning group and the others had
+  uint32_t limited = 0;  // so much of them that nobody has more access than with the list
+};
+ModeWithoutList WithoutAccessControlList(const ReplacedFile& file, uint32_t mode);
 // Whether files beside `path`, which is ours alone, can have what CopyAttributes() copies: gives it one and reads that back.
 Error TryAttribute(const std::string& path);
 

@@ -14,7 +14,6 @@ namespace holdfast {
 namespace {
 
 constexpr uint32_t kSetId = 06000;
-constexpr uint32_t kNewMode = 0666;
 // So many times, for about half a second, a replace that is seen as one is tried before one that may be seen half done.
 constexpr int kPatientTries = 10;
 
@@ -75,19 +74,9 @@ Error Replacement::CheckTarget() {
   return CheckOwner(directory_, target_, request_.trust_any_owner);
 }
 
-bool Replacement::KeepsMetadata() const { return target_.kind == FileKind::kRegular && trusted_; }
-
 bool Replacement::MayCopy() const {
   return request_.copy_fallback != CopyFallback::kNever && KeepsMetadata() &&
          target_.link_count == 1;
-}
-
-uint32_t Replacement::InitialMode() const {
-  const bool mode_follows = request_.mode || (request_.keep_mode && KeepsMetadata());
-  if (mode_follows) return kPrivateMode;
-  // A foreign file's mode can take access away, so that nobody gets more than before, and never give any.
-  const bool foreign = target_.kind == FileKind::kRegular && !trusted_;
-  return foreign ? kNewMode & (target_.mode | kPrivateMode) : kNewMode;
 }
 
 Error Replacement::OpenTemporary() {
@@ -166,38 +155,6 @@ ReplaceError Replacement::Write(const char* data, size_t size) {
   return {};
 }
 
-Error Replacement::CopyMetadata() {
-  ReplaceResult* result = &kept_;
-  const NativeHandle file = temporary_.file.get();
-  const bool keep = KeepsMetadata();
-  Handle old;
-  FileStatus status;
-  if (keep && (request_.keep_attributes || request_.keep_access_list)) {
-    Error error = OpenFile(directory_, name_, FileAccess::kRead, &old, &status);
-    if (!error.ok()) return error;
-  }
-  // The owner first, since changing it clears the set-id bits (chown(2)); the mode last, since a list changes it.
-  if (keep && request_.keep_owner) {
-    Error error = KeepOwner({directory_, name_, target_}, file);
-    if (!error.ok()) return error;
-    result->kept_owner = true;
-  }
-  if (old.valid() && request_.keep_attributes) {
-    Error error = CopyAttributes(old.get(), file);
-    if (!error.ok()) return error;
-    result->kept_attributes = true;
-  }
-  if (old.valid() && request_.keep_access_list) {
-    Error error = CopyAccessControlList(old.get(), file);
-    if (!error.ok()) return error;
-    result->kept_access_list = true;
-  }
-  if (request_.mode) return SetMode(file, *request_.mode);
-  if (!keep || !request_.keep_mode) return {};
-  result->kept_mode = true;
-  return KeepPermissions({directory_, name_, target_}, file);
-}
-
 ReplaceError Replacement::Complete() {
   FileStatus status;
   Error error = InspectFile(temporary_.file.get(), &status);
@@ -207,7 +164,7 @@ ReplaceError Replacement::Complete() {
   if (!copy_) {
     // Where that cannot be had, files are told apart by what the file system says of them.
     static_cast<void>(StampVersion(temporary_.file.get()));
-    error = CopyMetadata();
+    error = CopyMetadata(status);
     if (!error.ok()) return Fail(std::move(error), "attributes");
     error = Flush(temporary_.file.get(), request_.durability);
     if (!error.ok()) return Fail(std::move(error), "flush");

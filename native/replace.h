@@ -115,7 +115,11 @@ class Replacement {
   // The mode in which the contents are written, less the umask.
   uint32_t InitialMode() const;
   Error OpenTemporary();
-  Error CopyMetadata();
+  // What the new file takes over from the old one; `made` is how it was made. See replace_metadata.cc.
+  Error CopyMetadata(const FileStatus& made);
+  Error KeepListAndMode(const ReplacedFile& from, NativeHandle old, bool group_kept);
+  // Whether the new file is for the old one's owner and group.
+  bool KeepsSubjects() const;
   bool TargetExists() const { return target_.kind != FileKind::kAbsent; }
   bool MayCopy() const;
   // Whether there is a regular file whose metadata may be kept.

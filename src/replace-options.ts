@@ -45,7 +45,8 @@ export interface ReplaceSyncOptions {
   durability?: 'none' | 'ordered' | 'full' | undefined;
   /**
    * What the new file takes over from the old one, or the call fails. Without `mode`, the mode is always among it, unless
-   * the list is empty.
+   * the list is empty. The mode is kept with the owner and the group that it is about, as far as the caller may give these;
+   * bits about a group that cannot be kept are taken away, and so is its list. `kept` in the result reports what was kept.
    * @default ['mode']
    */
   keep?: readonly ('mode' | 'owner' | 'xattr' | 'acl')[] | undefined;

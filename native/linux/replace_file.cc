@@ -17,19 +17,35 @@ namespace holdfast {
 
 namespace {
 
-constexpr char kAccessList[] = "system.posix_acl_access";
 constexpr char kTriedAttribute[] = "user.holdfast";
 
-Error CopyAttribute(int from, int to, const char* name) {
-  const ssize_t size = fgetxattr(from, name, nullptr, 0);
+// Reads the attribute into `value`; `*exists` is false if there is none.
+Error ReadAttribute(int file, const char* name, std::vector<char>* value, bool* exists) {
+  const ssize_t size = fgetxattr(file, name, nullptr, 0);
+  *exists = size >= 0;
   if (size < 0) return errno == ENODATA ? Error{} : LastError("fgetxattr");
-  std::vector<char> value(static_cast<size_t>(size));
-  const ssize_t read = fgetxattr(from, name, value.data(), value.size());
+  value->resize(static_cast<size_t>(size));
+  const ssize_t read = fgetxattr(file, name, value->data(), value->size());
   if (read < 0) return LastError("fgetxattr");
-  if (fsetxattr(to, name, value.data(), static_cast<size_t>(read), 0) != 0) {
-    return LastError("fsetxattr");
-  }
+  value->resize(static_cast<size_t>(read));
   return {};
+}
+
+Error CopyAttribute(int from, int to, const char* name) {
+  std::vector<char> value;
+  bool exists = false;
+  Error error = ReadAttribute(from, name, &value, &exists);
+  if (!error.ok() || !exists) return error;
+  if (fsetxattr(to, name, value.data(), value.size(), 0) != 0) return LastError("fsetxattr");
+  return {};
+}
+
+bool HasEqualAttribute(int one, int other, const char* name) {
+  std::vector<char> values[2];
+  bool exist[2] = {false, false};
+  return ReadAttribute(one, name, &values[0], &exist[0]).ok() &&
+         ReadAttribute(other, name, &values[1], &exist[1]).ok() && exist[0] == exist[1] &&
+         values[0] == values[1];
 }
 
 }  // namespace
@@ -96,25 +112,26 @@ Error ResolvePath(const Directory& directory, std::string* path) {
   return {};
 }
 
-Error CopyAttributes(NativeHandle from, NativeHandle to) {
+Error CopyAttributes(NativeHandle from, NativeHandle to, bool* all) {
   const int source = DescriptorOf(from);
+  *all = true;
   const ssize_t size = flistxattr(source, nullptr, 0);
   if (size < 0) return errno == ENOTSUP ? Error{} : LastError("flistxattr");
   std::vector<char> names(static_cast<size_t>(size));
   const ssize_t length = flistxattr(source, names.data(), names.size());
   if (length < 0) return LastError("flistxattr");
   for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
-    // Those of the system are access control lists; those of security modules are set by the module.
-    if (strncmp(name, "system.", 7) == 0 || strncmp(name, "security.", 9) == 0) continue;
+    // Access control lists are kept by themselves.
+    if (strncmp(name, "system.", 7) == 0) continue;
+    // A security module sets its own, from the directory; and capabilities, like set-id bits, are for the old contents.
+    if (strncmp(name, "security.", 9) == 0) {
+      *all = *all && HasEqualAttribute(source, DescriptorOf(to), name);
+      continue;
+    }
     Error error = CopyAttribute(source, DescriptorOf(to), name);
     if (!error.ok()) return error;
   }
   return {};
-}
-
-Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
-  Error error = CopyAttribute(DescriptorOf(from), DescriptorOf(to), kAccessList);
-  return error.number == ENOTSUP ? Error{} : error;
 }
 
 Error TryAttribute(const std::string& path) {

@@ -8,7 +8,7 @@
 
 #include "../posix/posix.h"
 
-// getxattr(2) and acl(3), declared here because cross-compilers come without <sys/xattr.h> and <sys/acl.h>.
+// getxattr(2), declared here because cross-compilers come without <sys/xattr.h>.
 extern "C" {
 ssize_t flistxattr(int file, char* names, size_t size, int options);
 ssize_t fgetxattr(int file, const char* name, void* value, size_t size, uint32_t position,
@@ -19,18 +19,15 @@ ssize_t getxattr(const char* path, const char* name, void* value, size_t size, u
                  int options);
 int setxattr(const char* path, const char* name, const void* value, size_t size, uint32_t position,
              int options);
-void* acl_get_fd_np(int file, int type);
-int acl_set_fd_np(int file, void* list, int type);
-int acl_free(void* object);
 }
 
 namespace holdfast {
 
 namespace {
 
-constexpr int kExtendedAcl = 0x100;  // ACL_TYPE_EXTENDED
-constexpr int kNoFollow = 1;         // XATTR_NOFOLLOW
+constexpr int kNoFollow = 1;  // XATTR_NOFOLLOW
 constexpr char kTriedAttribute[] = "holdfast";
+constexpr char kProvenance[] = "com.apple.provenance";
 
 }  // namespace
 
@@ -83,14 +80,17 @@ Error ResolvePath(const Directory& directory, std::string* path) {
   return {};
 }
 
-Error CopyAttributes(NativeHandle from, NativeHandle to) {
+Error CopyAttributes(NativeHandle from, NativeHandle to, bool* all) {
   const int source = DescriptorOf(from);
+  *all = true;
   const ssize_t size = flistxattr(source, nullptr, 0, 0);
   if (size < 0) return errno == ENOTSUP ? Error{} : LastError("flistxattr");
   std::vector<char> names(static_cast<size_t>(size));
   const ssize_t length = flistxattr(source, names.data(), names.size(), 0);
   if (length < 0) return LastError("flistxattr");
   for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
+    // The system sets it on what an application writes, and lets nobody else set it.
+    if (strcmp(name, kProvenance) == 0) continue;
     const ssize_t wanted = fgetxattr(source, name, nullptr, 0, 0, 0);
     if (wanted < 0) return LastError("fgetxattr");
     std::vector<char> value(static_cast<size_t>(wanted));
@@ -101,16 +101,6 @@ Error CopyAttributes(NativeHandle from, NativeHandle to) {
     }
   }
   return {};
-}
-
-Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
-  void* list = acl_get_fd_np(DescriptorOf(from), kExtendedAcl);
-  // A file without a list is ENOENT (acl_get_fd_np(3)).
-  if (list == nullptr) return errno == ENOENT || errno == ENOTSUP ? Error{} : LastError("acl_get");
-  const int result = acl_set_fd_np(DescriptorOf(to), list, kExtendedAcl);
-  const int number = errno;
-  acl_free(list);
-  return result == 0 ? Error{} : Error::FromSystem(number, "acl_set");
 }
 
 Error TryAttribute(const std::string& path) {

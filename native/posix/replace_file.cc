@@ -16,9 +16,8 @@ Error Reserve(NativeHandle file, uint64_t size) {
   return LastError("fallocate");
 }
 
-Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
-  // Not the set-id bits: those are for the contents that they were set on.
-  return SetMode(to, from.status.mode & 0777U);
+Error KeepPermissions(const ReplacedFile&, uint32_t mode, NativeHandle to) {
+  return SetMode(to, mode);
 }
 
 bool IsPrivate(NativeHandle, const FileStatus& status) { return (status.mode & 077U) == 0; }
@@ -30,6 +29,19 @@ Error SetOwner(NativeHandle file, const FileStatus& owned) {
     return LastError("fchown");
   }
   return {};
+}
+
+ModeSubjects KeepSubjects(const ReplacedFile& from, const FileStatus& made, NativeHandle to) {
+  ModeSubjects kept{made.owner == from.status.owner, made.group == from.status.group};
+  if (kept.owner && kept.group) return kept;
+  if (!kept.owner && SetOwner(to, from.status).ok()) return {true, true, true};
+  if (kept.group) return kept;
+  // Who may not give a file away may yet give it to a group that it belongs to.
+  const auto group = static_cast<gid_t>(from.status.group);
+  const auto nobody = static_cast<uid_t>(-1);
+  kept.given = RetryOnInterrupt([&] { return fchown(DescriptorOf(to), nobody, group); }) == 0;
+  kept.group = kept.given;
+  return kept;
 }
 
 Error KeepOwner(const ReplacedFile& from, NativeHandle to) { return SetOwner(to, from.status); }

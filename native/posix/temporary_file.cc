@@ -76,7 +76,8 @@ Error CopyMetadata(NativeHandle from, const FileStatus& status, NativeHandle to)
   if (error.ok() && (made.owner != status.owner || made.group != status.group)) {
     error = SetOwner(to, status);
   }
-  if (error.ok()) error = CopyAttributes(from, to);
+  bool all = false;
+  if (error.ok()) error = CopyAttributes(from, to, &all);
   if (error.ok()) error = CopyAccessControlList(from, to);
   return error.ok() ? SetMode(to, status.mode) : error;
 }

@@ -56,11 +56,14 @@ Error OpenFile(const Directory&, const std::string&, FileAccess, Handle*, FileSt
 }
 bool IsMountPoint(const Directory&, const std::string&) { return false; }
 Error Reserve(NativeHandle, uint64_t) { return Unsupported(); }
-Error KeepPermissions(const ReplacedFile&, NativeHandle) { return Unsupported(); }
 Error KeepAccess(NativeHandle, const FileStatus&, uint32_t, NativeHandle) { return Unsupported(); }
+Error KeepPermissions(const ReplacedFile&, uint32_t, NativeHandle) { return Unsupported(); }
+ModeSubjects KeepSubjects(const ReplacedFile&, const FileStatus&, NativeHandle) { return {}; }
+ModeWithoutList WithoutAccessControlList(const ReplacedFile&, uint32_t) { return {}; }
+Error RemoveAccessControlList(NativeHandle) { return Unsupported(); }
 Error KeepOwner(const ReplacedFile&, NativeHandle) { return Unsupported(); }
 bool IsPrivate(NativeHandle, const FileStatus&) { return false; }
-Error CopyAttributes(NativeHandle, NativeHandle) { return Unsupported(); }
+Error CopyAttributes(NativeHandle, NativeHandle, bool*) { return Unsupported(); }
 Error CopyAccessControlList(NativeHandle, NativeHandle) { return Unsupported(); }
 Error TryAttribute(const std::string&) { return Unsupported(); }
 Error Flush(NativeHandle, Durability) { return Unsupported(); }

@@ -253,7 +253,16 @@ Error WriteAccess(HANDLE file, AccessList list) {
   return {};
 }
 
-Error KeepPermissions(const ReplacedFile& from, NativeHandle to) {
+// An access list names its subjects, so that it says the same of a file of another owner.
+ModeSubjects KeepSubjects(const ReplacedFile&, const FileStatus&, NativeHandle) {
+  return {true, true};
+}
+ModeWithoutList WithoutAccessControlList(const ReplacedFile&, uint32_t mode) {
+  return {mode, mode};
+}
+Error RemoveAccessControlList(NativeHandle) { return {}; }
+
+Error KeepPermissions(const ReplacedFile& from, uint32_t /*mode*/, NativeHandle to) {
   Handle old;
   Error error = OpenReplaced(from, READ_CONTROL | FILE_READ_ATTRIBUTES, &old);
   if (error.ok()) error = CopyAccessControlList(old.get(), to);
@@ -290,6 +299,9 @@ Error CopyAccessControlList(NativeHandle from, NativeHandle to) {
 }
 
 // Streams and extended attributes are carried over by ReplaceFileW(): see PublishReplacing().
-Error CopyAttributes(NativeHandle, NativeHandle) { return {}; }
+Error CopyAttributes(NativeHandle, NativeHandle, bool* all) {
+  *all = true;
+  return {};
+}
 
 }  // namespace holdfast

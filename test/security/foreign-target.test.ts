@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { has } from '../helpers/capabilities.js';
 import { withLockAgents } from '../helpers/lock-agents.js';
 import type { LockAgent } from '../helpers/lock-agent.js';
-import { modeOf, replaceCases } from '../helpers/replaced-file.js';
+import { modeOf, replaceCases, replaceForms } from '../helpers/replaced-file.js';
 import { withTemporaryDirectory } from '../helpers/temporary-directory.js';
 
 const root = { uid: 0, gid: 0 };
@@ -126,6 +126,34 @@ describe.runIf(has('ordinaryUser')).each(victims)('as $name', ({ victim }) => {
     await inSituation(situation, async (agent, target) => {
       await agent.replaceFile(target, 'secret', { owners: 'any' });
       expect(await modeOf(target)).toBe(0o600);
+    });
+  });
+
+  test.each(replaceForms)(
+    '%s makes a file of the caller’s own when a mode is asked for in a home of the attacker',
+    async (form) => {
+      const situation = {
+        victim,
+        directory: { owner: attacker, mode: 0o777 },
+        file: { owner: attacker, mode: 0o6777 },
+      };
+      await inSituation(situation, async (agent, target) => {
+        await agent[form](target, 'secret', { mode: 0o600 });
+        expect(await stat(target)).toMatchObject(victim);
+        expect(await modeOf(target)).toBe(0o600);
+      });
+    },
+  );
+
+  test.each(replaceForms)('%s drops set-id bits of the directory’s owner', async (form) => {
+    const situation = {
+      victim,
+      directory: { owner: attacker, mode: 0o777 },
+      file: { owner: attacker, mode: 0o6755 },
+    };
+    await inSituation(situation, async (agent, target) => {
+      await agent[form](target, 'new');
+      expect(await modeOf(target)).toBe(0o755);
     });
   });
 

@@ -144,6 +144,14 @@ export const files = {
       ]);
     }),
 
+  /** Files can have access control lists, and directories default ones, which setfacl sets and getfacl prints. */
+  accessLists: () =>
+    inTemporaryDirectory(
+      (directory) =>
+        whyNot('setfacl', ['-m', 'u:65533:r,d:u:65533:r', directory]) ??
+        whyNot('getfacl', ['-p', directory]),
+    ),
+
   /** Device nodes can be made. */
   mknod: () =>
     inTemporaryDirectory((directory) =>
