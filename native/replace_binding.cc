@@ -20,24 +20,29 @@ using Napi::Value;
 // The steps that one call makes, as src/native.ts sets them.
 enum StepFlag : uint32_t { kBegin = 1, kWrite = 2, kCommit = 4, kLastTry = 8 };
 
+// Properties that are found on a prototype are nobody's options.
+Value OwnValue(const Napi::Object& options, const char* name) {
+  return options.HasOwnProperty(name) ? Value(options.Get(name)) : options.Env().Undefined();
+}
+
 // In a thread that is being terminated no property can be read: the value is empty then, and has no type.
 std::string StringOf(const Napi::Object& options, const char* name) {
-  const Value value = options.Get(name);
+  const Value value = OwnValue(options, name);
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
 
 bool FlagOf(const Napi::Object& options, const char* name) {
-  const Value value = options.Get(name);
+  const Value value = OwnValue(options, name);
   return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
 int64_t NumberOf(const Napi::Object& options, const char* name) {
-  const Value value = options.Get(name);
+  const Value value = OwnValue(options, name);
   return value.IsNumber() ? value.As<Napi::Number>().Int64Value() : 0;
 }
 
 std::optional<uint32_t> OptionalNumberOf(const Napi::Object& options, const char* name) {
-  const Value value = options.Get(name);
+  const Value value = OwnValue(options, name);
   if (!value.IsNumber()) return std::nullopt;
   return value.As<Napi::Number>().Uint32Value();
 }
@@ -91,7 +96,7 @@ void ApplyOptions(const Napi::Object& options, const Environment& environment,
   request->directory.mode = OptionalNumberOf(options, "dirMode");
   request->directory.required_mode = OptionalNumberOf(options, "requireDirMode");
   request->directory.tightened_mode = OptionalNumberOf(options, "tightenDir");
-  const Value expected = options.Get("expected");
+  const Value expected = OwnValue(options, "expected");
   if (expected.IsString()) {
     request->expected = VersionOfText(expected.As<Napi::String>().Utf8Value());
   }

@@ -1,4 +1,4 @@
-import { show } from './option-checks.js';
+import { show } from './show.js';
 
 /** What can be written at once. */
 export type Data = string | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;

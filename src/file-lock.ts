@@ -11,11 +11,12 @@ import {
   ResultIndex,
   whenDelivered,
 } from './native.js';
+import { checkArgumentCount, checkNames } from './option-checks.js';
 import { lockPathOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 // Which in turn needs the lock; neither uses the other before both are loaded.
 import { replaceFile, type ReplaceResult } from './replace.js';
-import type { ReplaceOptions } from './replace-options.js';
+import { replaceOptionNames, type ReplaceOptions } from './replace-options.js';
 import { SignsOfLife } from './signs-of-life.js';
 import { atEachLook, watchForLoss, type Watched } from './watch.js';
 
@@ -157,6 +158,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
    * moment only; {@link replaceFile} makes sure of the moment of its commit.
    */
   verify(): void {
+    checkArgumentCount('lock.verify', arguments.length, 0);
     if (this.#id === notHeld && this.#loss === null) {
       throw this.#compromised(
         this.failedOpen ? 'the lock was never held: it failed open' : 'the lock was released',
@@ -171,6 +173,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
    * system's error when the record or the unlock failed; the lock file is closed, and the lock given up, all the same.
    */
   async release(): Promise<void> {
+    checkArgumentCount('lock.release', arguments.length, 0);
     if (!this.#remote) {
       this.releaseSync();
       return;
@@ -184,6 +187,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
 
   /** As {@link release}, on this thread. */
   releaseSync(): void {
+    checkArgumentCount('lock.releaseSync', arguments.length, 0);
     const id = this.#forget();
     if (id !== notHeld) this.#concludeRelease(native.release(id));
   }
@@ -197,7 +201,12 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     data: Data | DataStream,
     options?: Omit<ReplaceOptions, 'lock'>,
   ): Promise<ReplaceResult> {
-    return replaceFile(this.#request.destination, data, { ...options, lock: this });
+    checkArgumentCount('lock.replaceFile', arguments.length, 2);
+    const given = checkNames('lock.replaceFile', options, replaceOptionNames);
+    if ('lock' in given) {
+      throw new TypeError("option 'lock' does not apply to lock.replaceFile");
+    }
+    return replaceFile(this.#request.destination, data, { ...given, lock: this });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

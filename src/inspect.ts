@@ -1,3 +1,4 @@
+import { checkArgumentCount } from './option-checks.js';
 import { toError } from './errors.js';
 import {
   delivered,
@@ -71,6 +72,7 @@ export async function inspectLock(
   target: string | URL,
   options?: InspectOptions,
 ): Promise<LockInspection> {
+  checkArgumentCount('inspectLock', arguments.length, 2);
   const request = await withLinksFollowed(toRequest('inspectLock', target, options));
   return delivered(native.startInspect(...acquireArguments(request, 0)), (outcome) => {
     if (outcome === Outcome.failed) throw toError(native.lastError());

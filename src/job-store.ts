@@ -1,4 +1,5 @@
 /** A store of jobs: each change of a job is one commit under a lock, and reading needs none. */
+import { checkArgumentCount } from './option-checks.js';
 import { join } from 'node:path';
 import { HoldfastError } from './errors.js';
 import {
@@ -85,6 +86,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
   #opened: Promise<void> | null = null;
 
   constructor(directory: string | URL, options?: JobStoreOptions) {
+    checkArgumentCount('JobStore', arguments.length, 2);
     this.#settings = toSettings(directory, options);
   }
 
@@ -115,6 +117,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     patchOrFunction: JobPatch<Job> | JobFunction<Job>,
     options?: JobUpdateOptions,
   ): Promise<StoredJob<Job> | null> {
+    checkArgumentCount('store.update', arguments.length, 3);
     const place = this.#placeOf(id);
     const { signal, lines, ifRevision } = toUpdateSettings(options);
     const encoded = lines.map(encodeLine);
@@ -143,6 +146,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     progress?: number,
     options?: JobChangeOptions,
   ): Promise<number> {
+    checkArgumentCount('store.appendLog', arguments.length, 4);
     const place = this.#placeOf(id);
     const signal = toChangeSignal('appendLog', options);
     const encoded = [encodeLine(line)];
@@ -163,6 +167,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     id: string,
     options?: JobReadOptions,
   ): Promise<StoredJob<Job> | JobWithLogs<Job> | null> {
+    checkArgumentCount('store.read', arguments.length, 2);
     const place = this.#placeOf(id);
     const toFirst = toFirstLine(options);
     let missing: string | null = null;
@@ -181,6 +186,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
 
   /** The ids of all jobs, sorted. Rejects with ECORRUPT for a file that hides its job's id, but see `onCorrupt`. */
   async list(options?: JobListOptions): Promise<string[]> {
+    checkArgumentCount('store.list', arguments.length, 1);
     const { onCorrupt } = toListOptions('list', options);
     const ids: string[] = [];
     for (const name of jobNamesIn(await listFiles(this.#settings))) {
@@ -202,6 +208,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
 
   /** Removes a job and its log; false when there is none. Revisions of a job that is made later begin again at 1. */
   async remove(id: string, options?: JobChangeOptions): Promise<boolean> {
+    checkArgumentCount('store.remove', arguments.length, 2);
     const place = this.#placeOf(id);
     return this.#removeIf(place, toChangeSignal('remove', options), () => true);
   }
@@ -212,6 +219,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
    * rejects with the first ECORRUPT at the end, but see `onCorrupt`.
    */
   async prune(options: JobPruneOptions<Job>): Promise<string[]> {
+    checkArgumentCount('store.prune', arguments.length, 1);
     const { olderThan, filter, onCorrupt } = toPruneOptions<Job>(options);
     const isOld = (state: JobState): boolean =>
       Date.now() - state.updatedAt > olderThan && filter(toStoredJob<Job>(state));

@@ -6,7 +6,9 @@ import { channels, type HoldfastEventName, type LockTrace } from './events.js';
 import { toJournalLine, toLossLine } from './journal-line.js';
 import { LogFlag, native, type NativeAppending } from './native.js';
 import { sleepSync } from './retries.js';
-import { checkNames, oneOf, show, toMode, toPath } from './option-checks.js';
+import { checkArgumentCount, checkNames, oneOf, toMode } from './option-checks.js';
+import { toTarget } from './path.js';
+import { show } from './show.js';
 
 export interface JournalOptions {
   /**
@@ -53,8 +55,9 @@ const longestBusyAtExit = 100;
  * Rejects with the system's error, or with a refusal: ELOOP, EMLINK, EINVAL, EPERM, EACCES, as for a lock file.
  */
 export async function openJournal(file: string | URL, options?: JournalOptions): Promise<Journal> {
-  const path = toPath('file', file);
-  const given = checkNames('openJournal', options, optionNames) ?? {};
+  checkArgumentCount('openJournal', arguments.length, 2);
+  const path = toTarget('file', file);
+  const given = checkNames('openJournal', options, optionNames);
   const events = toEvents(given.events);
   const mode =
     given.mode === undefined ? ownerReadWrite : toMode('mode', given.mode, ownerReadWrite);
@@ -120,12 +123,14 @@ export class Journal implements AsyncDisposable, Disposable {
 
   /** Resolves when every line so far is in the file; rejects with the system's error when one cannot be written. */
   async flush(): Promise<void> {
+    checkArgumentCount('journal.flush', arguments.length, 0);
     const error = await this.#write();
     if (error !== null) throw error;
   }
 
   /** Ends the journal: nothing is kept any more, and what waits is written. Rejects as {@link flush} does. */
   async close(): Promise<void> {
+    checkArgumentCount('journal.close', arguments.length, 0);
     if (!this.#end()) return;
     try {
       await this.flush();

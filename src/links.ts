@@ -1,13 +1,13 @@
 /** Where symbolic links lead. They are followed by name, before anything is opened: what is opened is never a link. */
+import { isUtf8 } from 'node:buffer';
 import { promises, readlinkSync, realpath, realpathSync } from 'node:fs';
-import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { HoldfastError } from './errors.js';
-import { resolveOnWindows } from './windows-path.js';
+import { onWindows, parsePath, refuseReserved } from './path.js';
 
 // Only the system knows what ".." leads to behind a link. On Windows that is nothing but text, and the system's answer also
 // spells names as the disk does and drives as what they stand for, so that it cannot be compared.
-const onWindows = process.platform === 'win32';
 export const realPath = promisify(onWindows ? realpath : realpath.native);
 const realPathSync = onWindows ? realpathSync : realpathSync.native;
 
@@ -21,8 +21,8 @@ const mostLinks = 40;
 export async function followLinks(path: string, refuseParentLinks: boolean): Promise<string> {
   let current = path;
   for (let links = 0; links < mostLinks; links++) {
-    const target = await promises.readlink(current).catch(endOfLinks);
-    if (target === null) return current;
+    const target = await promises.readlink(current, 'buffer').catch(endOfLinks);
+    if (target === null) return endAt(current);
     if (refuseParentLinks) checkParents(current, await realPath(dirname(current)));
     current = step(path, current, target);
   }
@@ -33,13 +33,13 @@ export async function followLinks(path: string, refuseParentLinks: boolean): Pro
 export function followLinksSync(path: string, refuseParentLinks: boolean): string {
   let current = path;
   for (let links = 0; links < mostLinks; links++) {
-    let target: string | null;
+    let target: Buffer | null;
     try {
-      target = readlinkSync(current);
+      target = readlinkSync(current, 'buffer');
     } catch (error) {
       target = endOfLinks(error);
     }
-    if (target === null) return current;
+    if (target === null) return endAt(current);
     if (refuseParentLinks) checkParents(current, realPathSync(dirname(current)));
     current = step(path, current, target);
   }
@@ -64,19 +64,27 @@ function endOfLinks(error: unknown): null {
   throw error;
 }
 
-function step(path: string, link: string, target: string): string {
-  if (onWindows) return stepOnWindows(path, link, target);
-  const next = isAbsolute(target) ? target : beside(link, target);
-  const name = basename(next);
-  // A target like "../.." has no name of its own that a lock file could be named after.
-  if (name === '' || name === '.' || name === '..') throw refusal(path, 'a link without a name');
-  return next;
+/** The link may lead to a name that the caller could not have given. */
+function endAt(path: string): string {
+  refuseReserved(path);
+  return path;
 }
 
-function stepOnWindows(path: string, link: string, target: string): string {
-  const next = resolveOnWindows(target, dirname(link));
+/** Where `link`, one of those that `path` leads through, points to: parsed as any other path, so that it has one spelling. */
+function step(path: string, link: string, target: Buffer): string {
+  // Text that is not UTF-8 would come out as another name.
+  if (!isUtf8(target)) throw refusal(path, 'a link whose text is not UTF-8');
+  const text = target.toString();
+  // A target like "../.." has no name of its own that a lock file could be named after.
+  if (!onWindows && isNameless(text)) throw refusal(path, 'a link without a name');
+  const next = parsePath(text, dirname(link));
   if ('path' in next) return next.path;
-  throw refusal(path, `a link to ${JSON.stringify(target)}, which ${next.problem}`);
+  throw refusal(path, `a link to ${JSON.stringify(text)}, which ${next.problem}`);
+}
+
+function isNameless(text: string): boolean {
+  const last = text.split('/').findLast((name) => name !== '' && name !== '.');
+  return last === undefined || last === '..';
 }
 
 function refusal(path: string, why: string): HoldfastError {

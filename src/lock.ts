@@ -12,6 +12,7 @@ import {
   type WithLockOptions,
 } from './options.js';
 import { RequestFlag } from './native.js';
+import { checkArgumentCount } from './option-checks.js';
 import { LockQueue } from './queue.js';
 import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
 
@@ -38,6 +39,7 @@ import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
  * @see [What a lock means](../docs/semantics.md)
  */
 export async function lock(target: string | URL, options?: LockOptions): Promise<FileLock> {
+  checkArgumentCount('lock', arguments.length, 2);
   return acquire(toRequest('lock', target, options));
 }
 
@@ -49,6 +51,7 @@ export async function tryLock(
   target: string | URL,
   options?: TryLockOptions & TtlOption,
 ): Promise<FileLock | null> {
+  checkArgumentCount('tryLock', arguments.length, 2);
   return tryAcquire(toRequest('tryLock', target, options));
 }
 
@@ -59,11 +62,13 @@ export async function tryLock(
  * A worker that is blocked in it can be terminated; the main thread cannot be interrupted but by `timeout`.
  */
 export function lockSync(target: string | URL, options?: LockSyncOptions): FileLock {
+  checkArgumentCount('lockSync', arguments.length, 2);
   return acquireSync(toRequest('lockSync', target, options));
 }
 
 /** As {@link tryLock}, on this thread. */
 export function tryLockSync(target: string | URL, options?: TryLockOptions): FileLock | null {
+  checkArgumentCount('tryLockSync', arguments.length, 2);
   return tryAcquireSync(toRequest('tryLockSync', target, options));
 }
 
@@ -90,7 +95,12 @@ export async function withLock<Result>(
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Promise<Result> {
-  const { options, fn } = splitArguments('withLock', optionsOrFunction, maybeFunction);
+  const { options, fn } = splitArguments(
+    'withLock',
+    optionsOrFunction,
+    maybeFunction,
+    arguments.length,
+  );
   const { held, returned } = await runUnderLock(toRequest('withLock', target, options), fn);
   try {
     await verifyNotLost(held);
@@ -148,7 +158,12 @@ export function withLockSync<Result>(
   optionsOrFunction: unknown,
   maybeFunction?: unknown,
 ): Result {
-  const { options, fn } = splitArguments('withLockSync', optionsOrFunction, maybeFunction);
+  const { options, fn } = splitArguments(
+    'withLockSync',
+    optionsOrFunction,
+    maybeFunction,
+    arguments.length,
+  );
   const held = acquireSync(toRequest('withLockSync', target, options));
   let returned: Result;
   try {
@@ -232,8 +247,13 @@ function splitArguments(
   form: string,
   optionsOrFunction: unknown,
   maybeFunction: unknown,
+  count: number,
 ): { options: unknown; fn: LockedFunction<unknown> } {
+  checkArgumentCount(form, count, 3);
   const first = typeof optionsOrFunction === 'function';
+  if (first && maybeFunction !== undefined) {
+    throw new TypeError(`fn of ${form} must be the last argument, with the options before it`);
+  }
   const fn = first ? optionsOrFunction : maybeFunction;
   if (typeof fn !== 'function') {
     throw new TypeError(

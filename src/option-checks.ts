@@ -1,30 +1,68 @@
 /** Checks that options of every verb share; each throws a TypeError or RangeError that names option, rule and value. */
-import { basename, isAbsolute, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { resolveOnWindows } from './windows-path.js';
+import { show } from './show.js';
 
 const allPermissions = 0o777;
 
-/** Refuses names that `form` does not know; those in `elsewhere` are known to its kin. */
+/** Options whose names were checked: a copy without a prototype, which later changes do not reach. */
+export type GivenOptions = Readonly<Record<string, unknown>>;
+
+/** What {@link checkNames} returns for a caller that gave no options. */
+export const noOptions: GivenOptions = Object.freeze(Object.create(null) as GivenOptions);
+
+/**
+ * Copies the options of a call, and refuses names that `form` does not know; those in `elsewhere` are known to its kin.
+ *
+ * Own properties count, and those of prototypes as well (a class, `Object.create(defaults)`), except the last prototype of
+ * the chain: what is put on `Object.prototype` is nobody's option. Each property is read once.
+ */
 export function checkNames(
   form: string,
   options: unknown,
   allowed: ReadonlySet<string>,
   elsewhere: ReadonlySet<string> = allowed,
-): Record<string, unknown> | undefined {
-  if (options === undefined) return undefined;
+): GivenOptions {
+  if (options === undefined) return noOptions;
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`options must be an object, got ${show(options)}`);
   }
-  for (const name of Object.keys(options)) {
-    if (allowed.has(name) || (options as Record<string, unknown>)[name] === undefined) continue;
-    throw new TypeError(
-      elsewhere.has(name)
-        ? `option '${name}' does not apply to ${form}`
-        : `unknown option '${name}'; ${form} knows ${[...allowed].join(', ')}`,
-    );
+  const given = Object.create(null) as Record<string, unknown>;
+  for (let owner: object = options; ;) {
+    const next = Object.getPrototypeOf(owner) as object | null;
+    const own = owner === options;
+    // The methods of a class are no options, and its getters may be some.
+    const names = own ? Object.keys(owner) : next === null ? [] : Object.getOwnPropertyNames(owner);
+    for (const name of names) {
+      if (name in given) continue;
+      if (!own && !allowed.has(name) && !Object.prototype.propertyIsEnumerable.call(owner, name))
+        continue;
+      const value = (options as Record<string, unknown>)[name];
+      if (value === undefined) continue;
+      if (!allowed.has(name)) throw unknownOption(form, name, allowed, elsewhere);
+      given[name] = value;
+    }
+    if (next === null) return given;
+    owner = next;
   }
-  return options as Record<string, unknown>;
+}
+
+function unknownOption(
+  form: string,
+  name: string,
+  allowed: ReadonlySet<string>,
+  elsewhere: ReadonlySet<string>,
+): TypeError {
+  return new TypeError(
+    elsewhere.has(name)
+      ? `option '${name}' does not apply to ${form}`
+      : `unknown option '${name.slice(0, 64)}'; ${form} knows ${[...allowed].join(', ')}`,
+  );
+}
+
+/** Throws a TypeError for a call with more arguments than `form` has: what is misplaced must not be dropped silently. */
+export function checkArgumentCount(form: string, count: number, most: number): void {
+  if (count <= most) return;
+  const limit = most === 0 ? 'no arguments' : most === 1 ? 'one argument' : `${most} arguments`;
+  throw new TypeError(`${form} takes at most ${limit}, got ${count}`);
 }
 
 export function oneOf<Choice extends string>(
@@ -74,63 +112,15 @@ export function toMode(
 
 export function toSignal(signal: unknown): AbortSignal {
   // One from another realm is no instance of this one's class.
-  if (typeof signal === 'object' && signal !== null && 'aborted' in signal) {
-    return signal as AbortSignal;
-  }
+  if (typeof signal === 'object' && signal !== null && isSignal(signal)) return signal;
   throw new TypeError(`option 'signal' must be an AbortSignal, got ${show(signal)}`);
 }
 
-export function toPath(name: string, value: unknown): string {
-  const path = value instanceof URL ? fileURLToPath(value) : value;
-  if (typeof path !== 'string') {
-    throw new TypeError(`${name} must be a path (string or file URL), got ${show(value)}`);
-  }
-  if (plainPath?.test(path) && path.isWellFormed()) return path;
-  if (path === '') throw new TypeError(`${name} must not be empty, got ''`);
-  if (path.includes('\0')) {
-    throw new TypeError(`${name} must not contain a NUL character, got ${show(path)}`);
-  }
-  // The addon takes UTF-8, which has no place for half a pair: another file would be meant.
-  if (!path.isWellFormed()) {
-    throw new TypeError(`${name} must not contain a lone surrogate, got ${show(path)}`);
-  }
-  if (process.platform === 'win32') {
-    const resolved = resolveOnWindows(path);
-    if ('path' in resolved) return resolved.path;
-    throw new TypeError(`${name} ${resolved.problem}, got ${show(path)}`);
-  }
-  const absolute = toAbsolute(path);
-  if (basename(absolute) === '') {
-    throw new TypeError(`${name} must name a file or directory in a directory, got ${show(path)}`);
-  }
-  return absolute;
-}
-
-/**
- * Most paths come as they are to be, and a call that takes a lock has no time to take one apart and put it together again:
- * from the root on, names with one slash between them, none of which is "." or "..", and no NUL. Windows has more to check.
- */
-const plainPath = process.platform === 'win32' ? undefined : /^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)+$/;
-const parentComponent = /(?:^|\/)\.\.(?:\/|$)/;
-const emptyEnd = /(?:\/+\.?)+$/;
-
-/**
- * Makes a path of POSIX absolute without changing where it leads. "a/link/../b" is not "a/b" when `link` is one, so such a path
- * keeps its "..", and the kernel resolves it.
- */
-function toAbsolute(path: string): string {
-  if (!parentComponent.test(path)) return resolve(path);
-  const absolute = isAbsolute(path) ? path : `${process.cwd()}/${path}`;
-  const trimmed = absolute.replace(emptyEnd, '');
-  if (basename(trimmed) !== '..') return trimmed;
-  // A name is needed, and only the resolved path has one.
-  return resolve(trimmed);
-}
-
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (value === null || typeof value !== 'object') return String(value);
-  if (Array.isArray(value)) return 'an array';
-  const { constructor } = value as { constructor?: { name?: unknown } };
-  return typeof constructor?.name === 'string' ? `an instance of ${constructor.name}` : 'an object';
+function isSignal(signal: Partial<AbortSignal>): signal is AbortSignal {
+  return (
+    typeof signal.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function' &&
+    typeof signal.throwIfAborted === 'function'
+  );
 }

@@ -5,15 +5,17 @@ import type { LockHolder } from './record.js';
 import {
   checkNames,
   flag,
+  noOptions,
   oneOf,
-  show,
   toMode,
-  toPath,
   toSignal,
   toTimeout,
+  type GivenOptions,
 } from './option-checks.js';
+import { refuseReserved, toPath, toTarget } from './path.js';
 import { sessionIdentity } from './sanitize.js';
 import { sha256Hex } from './sha256.js';
+import { show } from './show.js';
 
 /** What every form of taking a lock accepts. */
 export interface TryLockOptions {
@@ -166,9 +168,17 @@ const longestCharacter = 3;
 const affixes = '..lock.guard'.length;
 const ownerReadWrite = 0o600;
 
-/** Checks the arguments of `form`; throws a TypeError or RangeError that names what is wrong. */
-export function toRequest(form: Form, target: unknown, options: unknown): LockRequest {
-  const path = toPath('target', target);
+/**
+ * Checks the arguments of `form`; throws a TypeError or RangeError that names what is wrong. The drop-in's directories may have
+ * names that are reserved elsewhere: it passes `toPath`.
+ */
+export function toRequest(
+  form: Form,
+  target: unknown,
+  options: unknown,
+  toTargetPath = toTarget,
+): LockRequest {
+  const path = toTargetPath('target', target);
   const given = checkNames(form, options, allowedOptions[form], allowedOptions.withLock);
   const request: LockRequest = {
     target: path,
@@ -186,7 +196,7 @@ export function toRequest(form: Form, target: unknown, options: unknown): LockRe
     nested: 'error',
     failOpen: false,
   };
-  if (given !== undefined) {
+  if (given !== noOptions) {
     applyOptions(request, given);
     if (given.ttl !== undefined) request.ttl = toTtl(form, given);
   }
@@ -243,7 +253,7 @@ export function lockPathOf(request: Pick<LockRequest, 'lockPath' | 'destination'
   return lockPath ?? beside(destination, `.${basename(destination)}.lock`);
 }
 
-function applyOptions(request: LockRequest, options: Record<string, unknown>): void {
+function applyOptions(request: LockRequest, options: GivenOptions): void {
   const { shared, session, lockPath, lockFileMode, timeout, signal, onWait } = options;
   if (flag('shared', shared) === true) request.flags |= RequestFlag.shared;
   request.follow = oneOf('links', options.links, ['refuse', 'follow']) === 'follow';
@@ -255,7 +265,7 @@ function applyOptions(request: LockRequest, options: Record<string, unknown>): v
   }
   request.failOpen = flag('failOpen', options.failOpen) ?? false;
   request.nested = oneOf('nested', options.nested, ['error', 'wait']) ?? 'error';
-  if (lockPath !== undefined) request.lockPath = toPath("option 'lockPath'", lockPath);
+  if (lockPath !== undefined) request.lockPath = toLockPath(lockPath);
   if (lockFileMode !== undefined) {
     request.fileMode = toMode('lockFileMode', lockFileMode, ownerReadWrite);
   }
@@ -270,11 +280,18 @@ function applyOptions(request: LockRequest, options: Record<string, unknown>): v
   }
 }
 
+/** A lock file may have the name of one, and no other of holdfast's names. */
+function toLockPath(value: unknown): string {
+  const path = toPath("option 'lockPath'", value);
+  if (!/\.lock$/i.test(path)) refuseReserved(path);
+  return path;
+}
+
 const shortestTtl = 100;
 /** What a record has room for, and a timer. */
 const longestTtl = 2 ** 31 - 1;
 
-function toTtl(form: Form, { ttl, shared }: Record<string, unknown>): number {
+function toTtl(form: Form, { ttl, shared }: GivenOptions): number {
   if (typeof ttl !== 'number') {
     throw new TypeError(`option 'ttl' must be a number, got ${show(ttl)}`);
   }

@@ -1,3 +1,4 @@
+import { checkArgumentCount } from './option-checks.js';
 import { toError } from './errors.js';
 import { followLinks, followLinksSync } from './links.js';
 import { native, type NativeReading } from './native.js';
@@ -33,6 +34,7 @@ export async function readRegularFile(
   path: string | URL,
   options?: ReadOptions,
 ): Promise<FileContents | null> {
+  checkArgumentCount('readRegularFile', arguments.length, 2);
   return readChecked(toReadRequest('readRegularFile', path, options));
 }
 
@@ -41,6 +43,7 @@ export function readRegularFileSync(
   path: string | URL,
   options?: ReadOptions,
 ): FileContents | null {
+  checkArgumentCount('readRegularFileSync', arguments.length, 2);
   return readCheckedSync(toReadRequest('readRegularFileSync', path, options));
 }
 

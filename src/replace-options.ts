@@ -10,12 +10,13 @@ import {
   checkNames,
   flag,
   oneOf,
-  show,
   toMode,
-  toPath,
   toSignal,
   toTimeout,
+  type GivenOptions,
 } from './option-checks.js';
+import { toPath, toTarget } from './path.js';
+import { show } from './show.js';
 
 /** A file's identity, as `ReplaceResult` and `readRegularFile` tell it: compare it, and look at it no further. */
 export type FileIdentity = string;
@@ -152,9 +153,9 @@ const syncOptionNames: ReadonlySet<string> = new Set(syncNames);
 const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'owners', 'journalDir']);
 
 export function toReplaceRequest(form: string, path: unknown, options: unknown): ReplaceRequest {
-  const target = toPath('path', path);
+  const target = toTarget('path', path);
   const allowed = form.endsWith('Sync') ? syncOptionNames : replaceOptionNames;
-  const given = checkNames(form, options, allowed, replaceOptionNames) ?? {};
+  const given = checkNames(form, options, allowed, replaceOptionNames);
   const keep = toKeep(given.keep);
   const links = oneOf('links', given.links, linkPolicies) ?? 'refuse';
   const flags =
@@ -194,7 +195,7 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
 
 const set = (condition: boolean | undefined, bit: number): number => (condition === true ? bit : 0);
 
-function toNativeOptions(given: Record<string, unknown>): NativeReplaceOptions | undefined {
+function toNativeOptions(given: GivenOptions): NativeReplaceOptions | undefined {
   const { dirMode, requireDirMode, tightenDir, within, journalDir } = given;
   const native: NativeReplaceOptions = {};
   if (dirMode !== undefined) native.dirMode = toMode('dirMode', dirMode);
@@ -213,7 +214,7 @@ export interface ReadRequest {
 }
 
 export function toReadRequest(form: string, path: unknown, options: unknown): ReadRequest {
-  const given = checkNames(form, options, readOptionNames) ?? {};
+  const given = checkNames(form, options, readOptionNames);
   const { maxBytes = 64 * 1024 * 1024 } = given;
   if (typeof maxBytes !== 'number' || !Number.isSafeInteger(maxBytes) || maxBytes < 0) {
     throw new RangeError(
@@ -221,7 +222,7 @@ export function toReadRequest(form: string, path: unknown, options: unknown): Re
     );
   }
   const native: NativeReadOptions = {
-    path: toPath('path', path),
+    path: toTarget('path', path),
     refuseParentLinks:
       oneOf('parents', given.parents, ['trust', 'refuse-links']) === 'refuse-links',
     anyOwner: oneOf('owners', given.owners, ownerPolicies) === 'any',

@@ -1,4 +1,5 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
+import { checkArgumentCount } from './option-checks.js';
 import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
@@ -101,6 +102,7 @@ export async function replaceFile(
   data: Data | DataStream,
   options?: ReplaceOptions,
 ): Promise<ReplaceResult> {
+  checkArgumentCount('replaceFile', arguments.length, 3);
   const request = toReplaceRequest('replaceFile', path, options);
   if (typeof data === 'string' || !isStream(data)) return replace(request, toBytes(data));
   const chunks = new ChunkSource(data, request.signal);
@@ -117,6 +119,7 @@ export function replaceFileSync(
   data: Data,
   options?: ReplaceSyncOptions,
 ): ReplaceResult {
+  checkArgumentCount('replaceFileSync', arguments.length, 3);
   return replaceSync(toReplaceRequest('replaceFileSync', path, options), toBytes(data));
 }
 

@@ -1,4 +1,5 @@
 /** A lock that outlives its process: a file that says which session holds it, and for how long. */
+import { checkArgumentCount } from './option-checks.js';
 import { promises } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
@@ -102,6 +103,7 @@ export class SessionLock {
   #created: number | null = null;
 
   constructor(path: string | URL, options?: SessionLockOptions) {
+    checkArgumentCount('SessionLock', arguments.length, 2);
     this.#place = toSessionLockPlace(path, options);
     this.path = this.#place.path;
   }
@@ -111,6 +113,7 @@ export class SessionLock {
    * session id only this object can renew and release it. The directory must exist.
    */
   async create(options?: SessionTransitionOptions): Promise<SessionTransition> {
+    checkArgumentCount('sessionLock.create', arguments.length, 1);
     const call = toSessionCall('create', options);
     return this.#transition(call, async ({ status }, held) => {
       if (status.reason !== 'absent') return 'not-made';
@@ -135,6 +138,7 @@ export class SessionLock {
 
   /** What the lock's file says; null when it is absent. Takes no lock. Rejects with ECORRUPT when it is malformed. */
   async read(): Promise<SessionLockRecord | null> {
+    checkArgumentCount('sessionLock.read', arguments.length, 0);
     const { status } = await this.#look(toSessionCall('read', undefined));
     if (status.reason === 'malformed') throw this.#corrupt('the file is no session lock');
     return status.record;
@@ -142,11 +146,13 @@ export class SessionLock {
 
   /** How the lock looks to a session. Takes no lock, and neither changes anything nor leaves anything behind. */
   async status(options?: SessionOptions): Promise<SessionLockStatus> {
+    checkArgumentCount('sessionLock.status', arguments.length, 1);
     return (await this.#look(toSessionCall('status', options))).status;
   }
 
   /** Shows a sign of life, if the lock is this session's own; with `ttl` it gets a new one. */
   async renew(options?: SessionTransitionOptions): Promise<SessionTransition> {
+    checkArgumentCount('sessionLock.renew', arguments.length, 1);
     const call = toSessionCall('renew', options);
     return this.#transition(call, async ({ status, identity }, held) => {
       if (status.reason !== 'own' || status.record === null || identity === null) return 'not-made';
@@ -159,6 +165,7 @@ export class SessionLock {
 
   /** Removes the lock, if it is this session's own. */
   async release(options?: SessionTransitionOptions): Promise<SessionTransition> {
+    checkArgumentCount('sessionLock.release', arguments.length, 1);
     return this.#remove('release', options, ({ reason }) => reason === 'own');
   }
 
@@ -167,6 +174,7 @@ export class SessionLock {
    * older than `ttl` when its file is.
    */
   async breakStale(options?: SessionTransitionOptions): Promise<SessionTransition> {
+    checkArgumentCount('sessionLock.breakStale', arguments.length, 1);
     return this.#remove('breakStale', options, ({ expired }) => expired);
   }
 

@@ -1,4 +1,6 @@
-import { checkNames, oneOf, show, toPath, toSignal, toTimeout } from './option-checks.js';
+import { checkNames, oneOf, toSignal, toTimeout } from './option-checks.js';
+import { toTarget } from './path.js';
+import { show } from './show.js';
 import { sessionIdentity, type SessionIdentity } from './sanitize.js';
 import { defaultTimeout } from './update.js';
 
@@ -46,9 +48,9 @@ const statusNames = new Set(['session', 'ttl']);
 const transitionNames = new Set([...statusNames, 'signal']);
 
 export function toSessionLockPlace(path: unknown, options: unknown): SessionLockPlace {
-  const given = checkNames('SessionLock', options, placeNames) ?? {};
+  const given = checkNames('SessionLock', options, placeNames);
   return {
-    path: toPath('path', path),
+    path: toTarget('path', path),
     parents: oneOf('parents', given.parents, ['trust', 'refuse-links']) ?? 'trust',
     timeout: given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout),
   };
@@ -56,7 +58,7 @@ export function toSessionLockPlace(path: unknown, options: unknown): SessionLock
 
 export function toSessionCall(form: Form, options: unknown): SessionCall {
   const allowed = form === 'status' ? statusNames : transitionNames;
-  const { session, ttl, signal } = checkNames(form, options, allowed, transitionNames) ?? {};
+  const { session, ttl, signal } = checkNames(form, options, allowed, transitionNames);
   return {
     session: toSession(session),
     ttl: ttl === undefined ? undefined : toTtl(ttl),

@@ -3,7 +3,8 @@ import { sep } from 'node:path';
 import { HoldfastError } from './errors.js';
 import { realPath } from './links.js';
 import { changeUnderLock } from './lock.js';
-import { checkNames, toPath, toSignal, toTimeout } from './option-checks.js';
+import { checkArgumentCount, checkNames, toSignal, toTimeout } from './option-checks.js';
+import { toPath } from './path.js';
 import { readRegularFile } from './read-file.js';
 import { replaceFile } from './replace.js';
 import { safeFileName } from './sanitize.js';
@@ -15,6 +16,7 @@ import { defaultTimeout } from './update.js';
  * path, too. Nothing is looked up: what lies there, a link perhaps, is to be judged by whoever opens it.
  */
 export function safeSessionPath(root: string | URL, sessionId: unknown): string {
+  checkArgumentCount('safeSessionPath', arguments.length, 2);
   const directory = toPath('root', root);
   return (directory.endsWith(sep) ? directory : directory + sep) + safeFileName(sessionId);
 }
@@ -45,7 +47,8 @@ export async function incrementSessionCounter(
   sessionId: unknown,
   options?: SessionCounterOptions,
 ): Promise<number> {
-  const given = checkNames('incrementSessionCounter', options, counterNames) ?? {};
+  checkArgumentCount('incrementSessionCounter', arguments.length, 3);
+  const given = checkNames('incrementSessionCounter', options, counterNames);
   const timeout = given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout);
   const signal = given.signal === undefined ? undefined : toSignal(given.signal);
   signal?.throwIfAborted();

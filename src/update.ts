@@ -4,7 +4,9 @@ import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
 import { releaseSyncOrWarn } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
-import { checkNames, show, toPath, toSignal } from './option-checks.js';
+import { checkArgumentCount, checkNames, toSignal } from './option-checks.js';
+import { toTarget } from './path.js';
+import { show } from './show.js';
 import { readCheckedSync } from './read-file.js';
 import { replaceSync, syncRetry } from './replace.js';
 import {
@@ -82,6 +84,7 @@ export async function updateFile(
   fn: UpdateFunction<Data | undefined | PromiseLike<Data | undefined>>,
   options?: UpdateOptions,
 ): Promise<Buffer | null> {
+  checkArgumentCount('updateFile', arguments.length, 3);
   const request = toUpdateRequest('updateFile', path, options);
   checkFunction('updateFile', fn);
   request.caller.signal?.throwIfAborted();
@@ -94,6 +97,7 @@ export function updateFileSync(
   fn: UpdateFunction<Data | undefined>,
   options?: UpdateSyncOptions,
 ): Buffer | null {
+  checkArgumentCount('updateFileSync', arguments.length, 3);
   const request = toUpdateRequest('updateFileSync', path, options);
   checkFunction('updateFileSync', fn);
   const held = acquireSync({ ...request.lock, onWait: request.caller.onWait });
@@ -134,6 +138,7 @@ export async function updateJson<Value>(
   fn: JsonFunction<Value>,
   options?: UpdateOptions,
 ): Promise<Value | null> {
+  checkArgumentCount('updateJson', arguments.length, 3);
   checkFunction('updateJson', fn);
   const contents = await updateFile(
     path,
@@ -183,8 +188,8 @@ function toUpdateRequest(
 ): UpdateRequest {
   const synchronous = form === 'updateFileSync';
   const allowed = synchronous ? updateSyncNames : updateNames;
-  const given = checkNames(form, options, allowed, namesElsewhere) ?? {};
-  const target = toPath('path', path);
+  const given = checkNames(form, options, allowed, namesElsewhere);
+  const target = toTarget('path', path);
   const lockOptions = pick(given, namesForLock);
   if (lockOptions.timeout === undefined) lockOptions.timeout = defaultTimeout;
   const lock = toRequest(synchronous ? 'lockSync' : 'lock', target, lockOptions);

@@ -91,15 +91,15 @@ export const session = defineCommand({
   ],
   examples: [
     [
-      'holdfast session create --ttl 10m .agent.lock',
+      'holdfast session create --ttl 10m agent.lock',
       'At the start of what may take many processes:',
     ],
     [
-      'holdfast session status .agent.lock',
+      'holdfast session status agent.lock',
       'When one of them ends, in a hook: is the work of this session still under way?',
     ],
     [
-      'holdfast session break .agent.lock && holdfast session create .agent.lock',
+      'holdfast session break agent.lock && holdfast session create agent.lock',
       'After a session that has crashed:',
     ],
   ],

@@ -3,7 +3,7 @@ import { HoldfastError } from '../errors.js';
 import { jobNameOfLog, longestId } from './names.js';
 import { safeFileName } from '../sanitize.js';
 import { checkStoredFields, type JobLog, type JobState } from './state.js';
-import { show } from '../option-checks.js';
+import { show } from '../show.js';
 
 const formatVersion = 1;
 /** The last moment that a Date can name. */

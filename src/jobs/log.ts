@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { toError } from '../errors.js';
 import { native } from '../native.js';
-import { show } from '../option-checks.js';
+import { show } from '../show.js';
 import { corrupt } from './format.js';
 import type { JobPlace } from './names.js';
 import type { JobStoreSettings } from './options.js';

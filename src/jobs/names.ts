@@ -1,6 +1,6 @@
 /** What the files of a job store are called. */
 import { join } from 'node:path';
-import { show } from '../option-checks.js';
+import { show } from '../show.js';
 import { safeFileName } from '../sanitize.js';
 import { sha256 } from '../sha256.js';
 

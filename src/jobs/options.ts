@@ -1,6 +1,8 @@
 import type { HoldfastError } from '../errors.js';
 import { isThenable } from '../lock.js';
-import { checkNames, oneOf, show, toMode, toPath, toSignal, toTimeout } from '../option-checks.js';
+import { checkNames, oneOf, toMode, toSignal, toTimeout } from '../option-checks.js';
+import { toPath } from '../path.js';
+import { show } from '../show.js';
 import { toRequest, type LockOptions } from '../options.js';
 import { durabilities, type ReplaceOptions } from '../replace-options.js';
 import type { JobFields, StoredJob } from './state.js';
@@ -91,7 +93,7 @@ const storeNames = new Set([
 ]);
 
 export function toSettings(directory: unknown, options: unknown): JobStoreSettings {
-  const given = checkNames('JobStore', options, storeNames) ?? {};
+  const given = checkNames('JobStore', options, storeNames);
   const path = toPath('directory', directory);
   const mode =
     given.mode === undefined ? ownerReadWrite : toMode('mode', given.mode, ownerReadWrite);
@@ -121,7 +123,7 @@ const changeNames = new Set(['signal']);
 const updateNames = new Set(['signal', 'log', 'ifRevision']);
 
 export function toChangeSignal(form: string, options: unknown): AbortSignal | undefined {
-  const { signal } = checkNames(form, options, changeNames, updateNames) ?? {};
+  const { signal } = checkNames(form, options, changeNames, updateNames);
   return signal === undefined ? undefined : toSignal(signal);
 }
 
@@ -132,7 +134,7 @@ export interface UpdateSettings {
 }
 
 export function toUpdateSettings(options: unknown): UpdateSettings {
-  const { signal, log, ifRevision } = checkNames('update', options, updateNames) ?? {};
+  const { signal, log, ifRevision } = checkNames('update', options, updateNames);
   const lines = log === undefined ? [] : Array.isArray(log) ? (log as unknown[]) : [log];
   return {
     signal: signal === undefined ? undefined : toSignal(signal),
@@ -143,9 +145,9 @@ export function toUpdateSettings(options: unknown): UpdateSettings {
 
 /** The number of the first line that is wanted, for a log of so many; null for none at all. */
 export function toFirstLine(options: unknown): ((lines: number) => number) | null {
-  const { logs = true } = checkNames('read', options, new Set(['logs'])) ?? {};
+  const { logs = true } = checkNames('read', options, new Set(['logs']));
   if (typeof logs === 'boolean') return logs ? () => 0 : null;
-  const given = checkNames("option 'logs'", logs, new Set(['after', 'last'])) ?? {};
+  const given = checkNames("option 'logs'", logs, new Set(['after', 'last']));
   const { after, last } = given;
   if ((after === undefined) === (last === undefined)) {
     throw new TypeError(
@@ -161,7 +163,7 @@ export function toFirstLine(options: unknown): ((lines: number) => number) | nul
 }
 
 export function toListOptions(form: string, options: unknown): JobListOptions {
-  const { onCorrupt } = checkNames(form, options, new Set(['onCorrupt'])) ?? {};
+  const { onCorrupt } = checkNames(form, options, new Set(['onCorrupt']));
   return { onCorrupt: toFunction('onCorrupt', onCorrupt) as JobListOptions['onCorrupt'] };
 }
 
@@ -169,7 +171,7 @@ export function toPruneOptions<Job extends JobFields>(
   options: unknown,
 ): JobPruneOptions<Job> & { filter: (job: StoredJob<Job>) => boolean } {
   const names = new Set(['olderThan', 'filter', 'onCorrupt']);
-  const { olderThan, filter, onCorrupt } = checkNames('prune', options, names) ?? {};
+  const { olderThan, filter, onCorrupt } = checkNames('prune', options, names);
   return {
     olderThan: toTimeout(olderThan, 'olderThan'),
     filter: toFilter(filter),

@@ -1,6 +1,6 @@
 /** What a job is, and how it changes. No file is touched here. */
 import { isThenable } from '../lock.js';
-import { show } from '../option-checks.js';
+import { show } from '../show.js';
 
 /** The fields of a job. What else a job has, its type adds; all of it must be JSON. */
 export interface JobFields {

@@ -10,6 +10,7 @@ import { HoldfastError, toError } from '../errors.js';
 import { nativeStateOf, type FileLock } from '../file-lock.js';
 import { forgetDelivery, native, Outcome, whenDelivered } from '../native.js';
 import { toRequest, type LockRequest } from '../options.js';
+import { toPath } from '../path.js';
 import { timeoutError } from '../waiting-caller.js';
 import { compromisedBy, lockedError, robbedError } from './errors.js';
 import { Holding } from './holding.js';
@@ -136,7 +137,7 @@ class Attempt {
     this.#file = file;
     this.#settings = settings;
     const lockPath = lockFileBeside(lockfilePath);
-    this.request = toRequest('lock', lockfilePath, { lockPath, ...settings.wait });
+    this.request = toRequest('lock', lockfilePath, { lockPath, ...settings.wait }, toPath);
   }
 
   async takeLockFile(): Promise<FileLock> {

@@ -6,6 +6,7 @@ import { nativeStateOf, type FileLock } from '../file-lock.js';
 import { beside } from '../links.js';
 import { delivered, native, Outcome } from '../native.js';
 import { lockPathOf, toRequest } from '../options.js';
+import { toPath } from '../path.js';
 import { isAbsent } from './errors.js';
 import type { CheckSettings, LockSettings } from './options.js';
 
@@ -23,7 +24,7 @@ export function lockFileBeside(directory: string): string {
   const name = basename(directory);
   const target = name.replace(/\.lock$/i, '');
   if (target === name || target === '') return beside(directory, `.${name}.lockfile`);
-  return lockPathOf(toRequest('lock', beside(directory, target), undefined));
+  return lockPathOf(toRequest('lock', beside(directory, target), undefined, toPath));
 }
 
 /** Whether somebody holds the lock, of either kind. */

@@ -1,6 +1,6 @@
 import nodeFs from 'node:fs';
 import { resolve } from 'node:path';
-import { toPath } from '../option-checks.js';
+import { toPath } from '../path.js';
 import { BridgedHolding } from './bridged-holding.js';
 import { Holding } from './holding.js';
 import { checkDirectory, checkDirectorySync } from './lock-directory.js';
