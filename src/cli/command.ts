@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { renderHelp } from './help.js';
+import { printPage } from './terminal.js';
 
 /** An option of a command, said once: for the parser and for `--help`. */
 export interface Option {
@@ -56,7 +57,7 @@ export function defineCommand<O extends Options>(definition: CommandDefinition<O
     async execute(argv) {
       const args = parseArguments(argv, options);
       if (args.values.help) {
-        process.stdout.write(renderHelp({ ...definition, options }));
+        printPage(renderHelp({ ...definition, options }));
         return 0;
       }
       return definition.run(args);

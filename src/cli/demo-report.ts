@@ -1,7 +1,8 @@
+import { printable } from '../printable.js';
 import type { CrewPlan, TakeOver } from './demo-crew.js';
 import { counterField } from './demo-file.js';
 import { formatDuration } from './duration.js';
-import { colour, printable } from './terminal.js';
+import { colour } from './terminal.js';
 import type { Output } from './terminal.js';
 
 /** What the demo has counted. */

@@ -21,7 +21,7 @@ import {
   renderVerdict,
 } from './demo-report.js';
 import type { Tally } from './demo-report.js';
-import { printable, StatusLine } from './terminal.js';
+import { StatusLine } from './terminal.js';
 
 /** Carries the demo out on a file, prints what happens, and hands back the exit code. */
 export async function runDemo(plan: CrewPlan, signal: AbortSignal): Promise<number> {
@@ -56,7 +56,7 @@ async function prepare(
   startValueOf(await readDocument(file));
   if (!locked) return addCounter();
   const onWait = ({ message }: WaitInfo): void => {
-    status.update(() => printable(message));
+    status.update(() => message);
   };
   return withLock(file, { signal, onWait }, addCounter);
 }

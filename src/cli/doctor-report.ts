@@ -1,7 +1,8 @@
+import { printable } from '../printable.js';
 import { formatBytes } from './bytes.js';
 import { formatDuration } from './duration.js';
 import { stepsOfPlace } from './next-steps.js';
-import { colour, printable } from './terminal.js';
+import { colour } from './terminal.js';
 import type { Output } from './terminal.js';
 
 /** What was tried, in the order in which it is told. */

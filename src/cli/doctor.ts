@@ -9,6 +9,7 @@ import type { Diagnosis, Verdict } from './doctor-report.js';
 import { exitCodes } from './exit-codes.js';
 import { interruptible, Interruption } from './interruption.js';
 import { print } from './report.js';
+import { printJson, printPage } from './terminal.js';
 
 const exitStatus: Readonly<Record<Verdict, number>> = { sound: 0, limited: 1, unusable: 2 };
 
@@ -41,10 +42,8 @@ export const doctor = defineCommand({
     const directory = path.resolve(named.length === 0 ? '.' : onlyOperand(named, 'DIR'));
     try {
       const diagnosis = await interruptible((signal) => examineFrom(directory, signal));
-      const lines = values.json
-        ? [JSON.stringify(diagnosis, null, 2)]
-        : renderDiagnosis(diagnosis, process.stdout);
-      process.stdout.write(`${lines.join('\n')}\n`);
+      if (values.json) printJson(diagnosis, 2);
+      else printPage(renderDiagnosis(diagnosis, process.stdout));
       return exitStatus[diagnosis.verdict];
     } catch (error) {
       if (!(error instanceof Interruption)) throw error;

@@ -4,7 +4,9 @@ const lineWidth = 80;
 const indent = '  ';
 
 /** The page that `holdfast COMMAND --help` prints. */
-export function renderHelp<O extends Options>(command: Omit<CommandDefinition<O>, 'run'>): string {
+export function renderHelp<O extends Options>(
+  command: Omit<CommandDefinition<O>, 'run'>,
+): string[] {
   return page([
     ['Usage', [`holdfast ${command.name} ${command.synopsis}`]],
     [
@@ -18,7 +20,7 @@ export function renderHelp<O extends Options>(command: Omit<CommandDefinition<O>
 }
 
 /** The page that `holdfast --help` prints. */
-export function renderOverview(commands: readonly Command[]): string {
+export function renderOverview(commands: readonly Command[]): string[] {
   return page([
     ['Usage', ['holdfast COMMAND [options]', 'holdfast COMMAND --help', 'holdfast --version']],
     [
@@ -47,13 +49,12 @@ export function renderOverview(commands: readonly Command[]): string {
   ]);
 }
 
-function page(sections: readonly (readonly [title: string, lines: readonly string[]])[]): string {
-  return sections
-    .map(([title, lines]) =>
-      [`${title}:`, ...lines.map((line) => (line ? indent + line : ''))].join('\n'),
-    )
-    .join('\n\n')
-    .concat('\n');
+function page(sections: readonly (readonly [title: string, lines: readonly string[]])[]): string[] {
+  return sections.flatMap(([title, lines], i) => [
+    ...(i === 0 ? [] : ['']),
+    `${title}:`,
+    ...lines.map((line) => (line ? indent + line : '')),
+  ]);
 }
 
 function optionEntry([name, { short, value, text }]: [string, Option]): [string, string] {

@@ -1,10 +1,11 @@
 import { HoldfastError } from '../index.js';
-import { toPrintableJson, type JournalLine } from '../journal-line.js';
+import type { JournalLine } from '../journal-line.js';
+import { toPrintableJson } from '../printable.js';
 import { readJournal } from './journal-reader.js';
 import { defineCommand, onlyOperand } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { print as complain } from './report.js';
-import { printable, StatusLine } from './terminal.js';
+import { printJson, printLine, StatusLine } from './terminal.js';
 
 export const journal = defineCommand({
   name: 'journal',
@@ -46,7 +47,8 @@ export const journal = defineCommand({
 async function printEvents(file: string, json: boolean): Promise<void> {
   for await (const line of readJournal(file)) {
     if (line === null) complain('holdfast journal', 'a line is no event');
-    else print(json ? toPrintableJson(line) : printable(inWords(line)));
+    else if (json) printJson(line);
+    else printLine(inWords(line));
   }
 }
 
@@ -82,21 +84,21 @@ interface Summary {
 async function printSummary(file: string, json: boolean): Promise<void> {
   const summary = await summarize(file);
   if (json) {
-    print(toPrintableJson(summary));
+    printJson(summary);
     return;
   }
   const { failOpens, events, lost, malformed } = summary;
   const width = Math.max(...[...failOpens, ...events].map(({ count }) => `${count}`.length), 1);
   const row = (count: number, text: string) => `  ${`${count}`.padStart(width)}  ${text}`;
   const total = failOpens.reduce((sum, { count }) => sum + count, 0);
-  print(total === 0 ? 'nobody went on without the lock' : `gone on without the lock: ${total}`);
+  printLine(total === 0 ? 'nobody went on without the lock' : `gone on without the lock: ${total}`);
   for (const { count, reason, target } of failOpens) {
-    print(printable(row(count, `${reason}  ${target}`)));
+    printLine(row(count, `${reason}  ${target}`));
   }
-  if (events.length > 0) print('other events:');
-  for (const { count, event } of events) print(printable(row(count, event)));
-  if (lost > 0) print(`events that could not be written: ${lost}`);
-  if (malformed > 0) print(`lines that are no events: ${malformed}`);
+  if (events.length > 0) printLine('other events:');
+  for (const { count, event } of events) printLine(row(count, event));
+  if (lost > 0) printLine(`events that could not be written: ${lost}`);
+  if (malformed > 0) printLine(`lines that are no events: ${malformed}`);
 }
 
 async function summarize(file: string): Promise<Summary> {
@@ -134,8 +136,4 @@ async function summarize(file: string): Promise<Summary> {
     lost,
     malformed,
   };
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

@@ -8,18 +8,40 @@ import type { Command } from './command.js';
 import { doctor } from './doctor.js';
 import { renderOverview } from './help.js';
 import { rebuild } from './rebuild.js';
-import { report } from './report.js';
+import { exitCodes } from './exit-codes.js';
+import { describe, report } from './report.js';
+import { complain, printLine, printPage } from './terminal.js';
 
+watchOutput();
+// A defect, or what nobody could catch: exit code 1, which Node would choose, is an answer of some commands.
+process.on('uncaughtException', (error: unknown) => {
+  complain(`holdfast: ${error instanceof Error ? describe(error) : String(error)}`);
+  process.exit(exitCodes.systemError);
+});
 void main(process.argv.slice(2)).then((code) => {
   // Not process.exit(): output that is still on its way to a pipe would be cut off.
   process.exitCode = code;
 });
 
-async function main(argv: readonly string[]): Promise<number> {
-  // `holdfast … | head` is nobody's mistake.
+/**
+ * Makes the exit code say so when output could not be written, which shows only after the command has ended: whoever acts
+ * on an answer must not take the loss of it for another answer. Exit codes of errors stay.
+ */
+function watchOutput(): void {
+  let lost = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    // `holdfast … | head` is nobody's mistake.
+    if (error.code !== 'EPIPE') lost = true;
   });
+  process.stderr.on('error', () => {
+    lost = true;
+  });
+  process.on('exit', (code) => {
+    if (lost && code < exitCodes.usage) process.exitCode = exitCodes.systemError;
+  });
+}
+
+async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   let program = 'holdfast';
   try {
@@ -47,11 +69,11 @@ async function allCommands(): Promise<readonly Command[]> {
 
 async function withoutCommand(argument: string | undefined): Promise<number> {
   if (argument === '--help' || argument === '-h') {
-    process.stdout.write(renderOverview(await allCommands()));
+    printPage(renderOverview(await allCommands()));
     return 0;
   }
   if (argument === '--version') {
-    process.stdout.write(`${version()}\n`);
+    printLine(version());
     return 0;
   }
   if (argument === undefined) throw new UsageError('a command is missing');

@@ -9,6 +9,7 @@ import { packageDirectory } from '../load-addon.js';
 import { defineCommand, UsageError } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { print } from './report.js';
+import { printLine } from './terminal.js';
 
 const program = 'holdfast rebuild';
 
@@ -113,7 +114,7 @@ async function compile(nodeGyp: string, modules: string): Promise<boolean> {
     // Under another name first: a program may just be loading it.
     cpSync(path.join(scratch, 'build', 'Release', 'holdfast.node'), `${file}.new`);
     renameSync(`${file}.new`, file);
-    process.stdout.write(`compiled ${file}\n`);
+    printLine(`compiled ${file}`);
     return true;
   } finally {
     rmSync(scratch, { recursive: true, force: true });

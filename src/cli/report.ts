@@ -3,7 +3,7 @@ import type { ReplaceFailure } from '../index.js';
 import { UsageError } from './command.js';
 import { exitCodes } from './exit-codes.js';
 import { stepsOfLock, stepsOfReplace } from './next-steps.js';
-import { printable } from './terminal.js';
+import { complain } from './terminal.js';
 
 /** What is in the file's place, where it is not the old contents. */
 const states: Readonly<Record<ReplaceFailure['targetState'], string>> = {
@@ -17,10 +17,13 @@ const states: Readonly<Record<ReplaceFailure['targetState'], string>> = {
 export function report(program: string, error: unknown): number {
   if (error instanceof UsageError) {
     print(program, error.message);
-    process.stderr.write(`Try '${program} --help'.\n`);
+    complain(`Try '${program} --help'.`);
     return exitCodes.usage;
   }
-  if (!(error instanceof Error)) throw error;
+  if (!(error instanceof Error)) {
+    print(program, String(error));
+    return exitCodes.systemError;
+  }
   // The library refused what the command line said, such as an empty path.
   if (error instanceof TypeError || error instanceof RangeError) {
     print(program, error.message);
@@ -34,7 +37,7 @@ export function report(program: string, error: unknown): number {
 
 /** Prints one line on stderr that begins with the program's name. */
 export function print(program: string, message: string): void {
-  process.stderr.write(`${program}: ${printable(message)}\n`);
+  complain(`${program}: ${message}`);
 }
 
 /** An error in a line, with what can be done about it. */

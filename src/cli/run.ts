@@ -8,7 +8,7 @@ import { handDown } from './hand-down.js';
 import type { HandDown } from './hand-down.js';
 import { print } from './report.js';
 import { runCommand } from './run-command.js';
-import { printable, StatusLine } from './terminal.js';
+import { StatusLine } from './terminal.js';
 
 const program = 'holdfast run';
 
@@ -141,7 +141,7 @@ async function acquireAtOnce(file: string, wanted: TryLockOptions): Promise<File
 async function acquire(file: string, wanted: LockOptions): Promise<FileLock | null> {
   const status = new StatusLine(process.stderr);
   const onWait = ({ message }: WaitInfo): void => {
-    status.update(() => printable(message));
+    status.update(() => message);
   };
   try {
     return await lock(file, process.stderr.isTTY ? { ...wanted, onWait } : wanted);

@@ -8,7 +8,7 @@ import type {
 import { defineCommand, UsageError } from './command.js';
 import type { Arguments, Options } from './command.js';
 import { formatDuration, parseDuration } from './duration.js';
-import { printable } from './terminal.js';
+import { printJson, printLine } from './terminal.js';
 
 const sessionVariable = 'HOLDFAST_SESSION_ID';
 const ttlVariable = 'HOLDFAST_LOCK_TTL_SECONDS';
@@ -115,12 +115,14 @@ export const session = defineCommand({
     const lock = new SessionLock(file, { timeout });
     if (!isTransition(action)) {
       const status = await lock.status(request);
-      print(values.json ? toJson(status) : describe(status));
+      if (values.json) printJson(status, 2);
+      else printLine(describe(status));
       return statusCodes[status.reason];
     }
     const { make, done } = transitions[action];
     const transition = await make(lock, request);
-    print(values.json ? toJson(transition) : describeTransition(lock.path, done, transition));
+    if (values.json) printJson(transition, 2);
+    else printLine(describeTransition(lock.path, done, transition));
     return transition.changed ? 0 : notChanged;
   },
 });
@@ -164,16 +166,8 @@ function variableTtl(): number | undefined {
   throw new UsageError(`${ttlVariable} must be a number of seconds above 0, got '${text}'`);
 }
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function toJson(value: object): string {
-  return JSON.stringify(value, null, 2);
-}
-
 function describeTransition(path: string, done: string, { changed, found }: SessionTransition) {
-  if (changed) return printable(`${done}: ${path}`);
+  if (changed) return `${done}: ${path}`;
   return `not ${done}: ${describe(found)}`;
 }
 
@@ -181,7 +175,7 @@ function describeTransition(path: string, done: string, { changed, found }: Sess
 function describe({ path, reason, expired, record }: SessionLockStatus): string {
   const what = record === null ? '' : `, ${describeRecord(record)}`;
   const over = expired && reason !== 'ttl-expired' ? ', expired' : '';
-  return printable(`${reason}: ${path}${what}${over}`);
+  return `${reason}: ${path}${what}${over}`;
 }
 
 function describeRecord({ session, pid, host, renewedAt, ttl }: SessionLockRecord): string {

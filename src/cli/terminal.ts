@@ -1,17 +1,31 @@
 import type { WriteStream } from 'node:tty';
 
+import { printable, toPrintableJson } from '../printable.js';
+
 /** A stream to print to; on a terminal it has the members of a `tty.WriteStream`. */
 export type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
 
 const plainInterval = 1000;
 const redrawInterval = 100;
 
-/** Makes text from outside safe to print: what would move the cursor or turn the writing direction is written out. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
+/** Prints `text` as one line on standard output, with everything unprintable in it escaped. */
+export function printLine(text: string): void {
+  printPage([printable(text)]);
+}
+
+/** Prints `value` as JSON on standard output, with everything unprintable in it escaped. */
+export function printJson(value: unknown, indent?: number): void {
+  printPage([toPrintableJson(value, indent)]);
+}
+
+/** Prints lines on standard output as they are: for colours. What comes from outside must be `printable` already. */
+export function printPage(lines: readonly string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** Prints `text` as one line on standard error, with everything unprintable in it escaped. */
+export function complain(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
 }
 
 /** Whether lines can be redrawn. */
@@ -54,6 +68,7 @@ export class StatusLine {
     if (this.#redraws) this.#last = -Infinity;
   }
 
+  /** Shows the text that the function returns, with everything unprintable in it escaped. */
   update(text: () => string): void {
     const now = performance.now();
     if (now - this.#last < (this.#redraws ? redrawInterval : plainInterval)) return;
@@ -61,11 +76,11 @@ export class StatusLine {
     if (this.#redraws) {
       // A terminal may not know its width and say 0. One column is left free: some wrap as soon as the last is written.
       const { columns = 0 } = this.#output;
-      const line = shorten(text(), (columns > 0 ? columns : 80) - 1);
+      const line = shorten(printable(text()), (columns > 0 ? columns : 80) - 1);
       this.#output.write(`\r\u001b[2K${line}`);
       this.#shown = true;
     } else {
-      this.#output.write(`${text()}\n`);
+      this.#output.write(`${printable(text())}\n`);
     }
   }
 
@@ -76,7 +91,7 @@ export class StatusLine {
     this.#shown = false;
   }
 
-  /** Prints a line that stays. */
+  /** Prints a line that stays, as it is: what comes from outside must be `printable` already. */
   print(line: string): void {
     this.clear();
     this.#output.write(`${line}\n`);

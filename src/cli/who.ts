@@ -3,7 +3,7 @@ import type { LockInspection } from '../index.js';
 import { describeHolder } from '../record.js';
 import { defineCommand, onlyOperand } from './command.js';
 import { formatDuration } from './duration.js';
-import { printable } from './terminal.js';
+import { printJson, printLine } from './terminal.js';
 
 const exitStatus = { held: 0, free: 1, unknown: 2 } as const;
 
@@ -34,10 +34,8 @@ export const who = defineCommand({
   async run({ values, operands, rest }) {
     const file = onlyOperand([...operands, ...(rest ?? [])], 'FILE');
     const inspection = await inspectLock(file);
-    const text = values.json
-      ? JSON.stringify(inspection, null, 2)
-      : describe(inspection).map(printable).join('\n');
-    process.stdout.write(`${text}\n`);
+    if (values.json) printJson(inspection, 2);
+    else describe(inspection).forEach(printLine);
     return exitStatus[inspection.state];
   },
 });

@@ -181,6 +181,9 @@ export const files = {
       );
     }),
 
+  /** There is a device on which every write fails with ENOSPC. */
+  fullDevice: () => attempt(() => closeSync(openSync('/dev/full', 'w'))),
+
   /** A file can be mounted over another one. */
   bindMount: () =>
     inTemporaryDirectory((directory) => {
