@@ -7,7 +7,7 @@ namespace holdfast {
 namespace {
 
 // The places in the result array, as src/native.ts reads them.
-enum ResultIndex : uint8_t { kId, kToken, kPreviousFlags, kRemote, kAge };
+enum ResultIndex : uint8_t { kResultId, kToken, kPreviousFlags, kRemote, kAge };
 enum PreviousFlag : uint8_t {
   kHasHolder = 1,
   kIsMalformed = 2,
@@ -90,7 +90,7 @@ Outcome AddonData::Report(Outcome outcome) {
   napi_get_typedarray_info(env_, numbers, nullptr, &length, &memory, nullptr, nullptr);
   if (length <= kAge) return outcome;
   auto* const fields = static_cast<double*>(memory);
-  fields[kId] = static_cast<double>(environment_->result_id());
+  fields[kResultId] = static_cast<double>(environment_->result_id());
   if (outcome == Outcome::kGranted) {
     if (const HeldLock* held = environment_->result_held(); held != nullptr) {
       fields[kToken] = static_cast<double>(held->token);

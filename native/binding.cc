@@ -22,7 +22,7 @@ bool IsArrayOf(Napi::Value value, napi_typedarray_type type) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type;
 }
 
-const char* NameOf(Argument kind) {
+const char* DescriptionOf(Argument kind) {
   switch (kind) {
     case Argument::kText:
       return "a string";
@@ -92,7 +92,8 @@ Napi::Value RejectArguments(const Napi::CallbackInfo& info, std::initializer_lis
   for (const Argument kind : kinds) {
     if (!IsArgument(info, index, kind)) {
       const std::string message = "Argument " + std::to_string(index + 1) +
-                                  " of this function of holdfast's addon must be " + NameOf(kind) +
+                                  " of this function of holdfast's addon must be " +
+                                  DescriptionOf(kind) +
                                   ". Call the functions of the package instead";
       Napi::TypeError::New(info.Env(), message).ThrowAsJavaScriptException();
       break;

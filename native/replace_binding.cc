@@ -67,7 +67,7 @@ enum ReplaceFlag : uint32_t {
 constexpr uint32_t kDurabilityShift = 9;
 constexpr uint32_t kCopyFallbackShift = 11;
 constexpr uint32_t kTwoBits = 3;
-constexpr uint32_t kAnyOwnerFlag = 1U << 13;
+constexpr uint32_t kReplaceOfAnyOwnerFlag = 1U << 13;
 
 void ApplyFlags(uint32_t flags, ReplaceRequest* request) {
   const auto is_set = [flags](uint32_t flag) { return (flags & flag) != 0; };
@@ -77,7 +77,7 @@ void ApplyFlags(uint32_t flags, ReplaceRequest* request) {
       is_set(kRefuseLinkedParentsFlag) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   request->split_hard_links = is_set(kSplitHardLinksFlag);
   request->create_only = is_set(kCreateOnlyFlag);
-  request->trust_any_owner = is_set(kAnyOwnerFlag);
+  request->trust_any_owner = is_set(kReplaceOfAnyOwnerFlag);
   request->keep_mode = is_set(kKeepModeFlag);
   request->keep_owner = is_set(kKeepOwnerFlag);
   request->keep_attributes = is_set(kKeepAttributesFlag);
