@@ -19,6 +19,8 @@ import { describeHolder, holderOf } from '../dist-modules/record.js';
 import { safeFileName, sanitizeSessionId, sessionIdentity } from '../dist-modules/sanitize.js';
 import { formatSessionFile, parseSessionFile } from '../dist-modules/session-file.js';
 import { resolveOnWindows } from '../dist-modules/windows-path.js';
+import { bounded, mostMebibytes, mostSeconds } from './bounds.mjs';
+import { outside } from './outside.mjs';
 
 const built = fileURLToPath(new URL('../dist-modules/', import.meta.url));
 
@@ -62,26 +64,27 @@ function assertHarmless(name) {
 
 const isRefusal = (error) => error.code === 'ECORRUPT';
 
+const inputs = (...parts) => parts;
 const properties = {
-  'sanitize: harmless, and twice is once': fc.property(anyId, (id) => {
+  'sanitize: harmless, and twice is once': inputs(anyId, (id) => {
     const clean = sanitizeSessionId(id);
     assert.match(clean, /^[A-Za-z0-9_-]+$/);
     assert.equal(sanitizeSessionId(clean), clean);
     const kept = sessionIdentity(id);
     if (kept !== null) assert.match(`${kept.id} ${kept.hash}`, /^[\w-]{1,128} [0-9a-f]{64}$/);
   }),
-  'sanitize: anything at all': fc.property(fc.anything(), (value) => {
+  'sanitize: anything at all': inputs(fc.anything(), (value) => {
     assert.match(sanitizeSessionId(value), /^[A-Za-z0-9_-]+$/);
   }),
-  'safe file name: one for each id': fc.property(anyId, anyId, (one, other) => {
+  'safe file name: one for each id': inputs(anyId, anyId, (one, other) => {
     assertHarmless(safeFileName(one));
     assert.equal(safeFileName(one) === safeFileName(other), one === other);
   }),
-  'session file: any bytes': fc.property(fc.uint8Array({ maxLength: 5000 }), (bytes) => {
+  'session file: any bytes': inputs(fc.uint8Array({ maxLength: 5000 }), (bytes) => {
     const { state } = parseSessionFile(bytes);
     assert.match(state, /^(valid|malformed)$/);
   }),
-  'session file: fields in any order and number': fc.property(sessionFile, (text) => {
+  'session file: fields in any order and number': inputs(sessionFile, (text) => {
     const parsed = parseSessionFile(Buffer.from(`holdfast_session=1\n${text}`));
     if (parsed.state !== 'valid') return;
     const { record } = parsed;
@@ -91,10 +94,10 @@ const properties = {
     const again = parseSessionFile(Buffer.from(formatSessionFile(record)));
     assert.deepEqual(again, { state: 'valid', record, sessionRejected: false });
   }),
-  'job state: any text': fc.property(fc.oneof(fc.json(), textOf('{', '"', '}')), (text) => {
+  'job state: any text': inputs(fc.oneof(fc.json(), textOf('{', '"', '}')), (text) => {
     assert.throws(() => parseState(Buffer.from(text), 'job', '/job.json'), isRefusal);
   }),
-  'job state: written and read': fc.property(anyId, count, count, fields, (id, a, b, more) => {
+  'job state: written and read': inputs(anyId, count, count, fields, (id, a, b, more) => {
     if (id === '') return;
     const name = safeFileName(id);
     const log = { file: logNameOf(name, b), bytes: a, lines: b };
@@ -111,7 +114,7 @@ const properties = {
     assert.equal(read.id, id);
     assert.equal(read.log.file, log.file);
   }),
-  'job state: fields of any kind': fc.property(
+  'job state: fields of any kind': inputs(
     fc.record(
       {
         holdfast_job: fc.oneof(fc.constant(1), fc.anything()),
@@ -139,7 +142,7 @@ const properties = {
       assert.ok(state.log.file === null || /^job\.\d+\.log$/.test(state.log.file));
     },
   ),
-  'job names: what is read is what was written': fc.property(anyId, count, (id, token) => {
+  'job names: what is read is what was written': inputs(anyId, count, (id, token) => {
     const name = safeFileName(id);
     assert.equal(jobNameOfLog(logNameOf(name, token)), name);
     assert.equal(jobNameOfState(`${name}.json`), name);
@@ -149,12 +152,12 @@ const properties = {
       if (found !== null) assert.match(found, /^[a-z0-9_-]{1,64}$/);
     }
   }),
-  'job log: any line is one line': fc.property(textOf('\n', '\r', '"', '\\', '\u2028'), (line) => {
+  'job log: any line is one line': inputs(textOf('\n', '\r', '"', '\\', '\u2028'), (line) => {
     const encoded = encodeLine(line);
     assert.equal(encoded.indexOf('\n'), encoded.length - 1);
     assert.equal(JSON.parse(encoded), line);
   }),
-  'journal line: any text is one line that prints': fc.property(
+  'journal line: any text is one line that prints': inputs(
     textOf('\n', '\u001b[2J', '\u202e', '\u2028', '\u0085', '"', '\\', '\ud83d\ude00'),
     (text) => {
       const line = toJournalLine('lost', { target: text, lockPath: text, token: 1, reason: text });
@@ -163,10 +166,10 @@ const properties = {
       assert.equal(JSON.parse(line).target, text);
     },
   ),
-  'printable JSON: says what JSON says': fc.property(fc.jsonValue(), (value) => {
+  'printable JSON: says what JSON says': inputs(fc.jsonValue(), (value) => {
     assert.deepEqual(JSON.parse(toPrintableJson(value)), JSON.parse(JSON.stringify(value)));
   }),
-  'record: any holder can be told of': fc.property(
+  'record: any holder can be told of': inputs(
     fc.record({
       state: fc.nat(3),
       pid: fc.nat(),
@@ -174,7 +177,7 @@ const properties = {
       startToken: anyId,
       sessionId: anyId,
       sessionHash: fc.string(),
-      acquiredAt: fc.nat({ max: 8.64e15 }),
+      acquiredAt: count,
       token: count,
       ttl: count,
       epoch: count,
@@ -186,7 +189,7 @@ const properties = {
       assert.equal(typeof describeHolder(holder), 'string');
     },
   ),
-  'Windows path: once is enough, and no name is a device': fc.property(anyPath, (text) => {
+  'Windows path: once is enough, and no name is a device': inputs(anyPath, (text) => {
     const resolved = resolveOnWindows(text, 'C:\\directory');
     if ('problem' in resolved) {
       assert.match(resolved.problem, /^must /);
@@ -200,7 +203,7 @@ const properties = {
     assert.ok(!names.includes('..'));
     for (const name of names) assert.doesNotMatch(name, /:|[ .]$/);
   }),
-  'beside: the same directory': fc.property(anyId, (text) => {
+  'beside: the same directory': inputs(anyId, (text) => {
     const name = safeFileName(text);
     assert.equal(path.dirname(beside('/a/b', name)), '/a');
     assert.equal(path.dirname(beside('/b', name)), '/');
@@ -209,35 +212,43 @@ const properties = {
 
 /** Tries each property that is `chosen` for its share of the time; hands back rows of a table, and what all have covered. */
 export async function runProperties(chosen, milliseconds) {
-  const names = Object.keys(properties).filter(chosen);
+  const names = [...Object.keys(properties), ...Object.keys(outside)].filter(chosen);
   const rows = [];
   const session = new Session();
   session.connect();
   await session.post('Profiler.enable');
   await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
-  for (const name of names) rows.push(runProperty(name, milliseconds / names.length));
+  for (const name of names) rows.push(await runProperty(name, milliseconds / names.length));
   const { result } = await session.post('Profiler.takePreciseCoverage');
   session.disconnect();
   return { rows, coverage: coverageOf(result) };
 }
 
-function runProperty(name, milliseconds) {
-  let executions = 0;
-  const details = fc.check(properties[name], {
+async function runProperty(name, milliseconds) {
+  const worst = { seconds: 0, mebibytes: 0 };
+  const { property, examples } = outside[name] ?? { property: properties[name] };
+  const details = await fc.check(boundedProperty(name, property, worst), {
     numRuns: Number.MAX_SAFE_INTEGER,
     interruptAfterTimeLimit: milliseconds,
     markInterruptAsFailure: false,
+    ...(examples === undefined ? {} : { examples }),
   });
-  executions += details.numRuns;
-  if (details.failed) console.error(`${name}:\n${fc.defaultReportMessage(details)}`);
+  if (details.failed) console.error(`${name}:\n${fc.defaultReportMessage(details).slice(0, 4000)}`);
   return {
     target: name,
-    executions,
+    executions: details.numRuns,
     seconds: Math.round(milliseconds / 100) / 10,
     coverage: '',
-    corpus: '',
+    corpus: examples?.length ?? '',
+    slowest: `${worst.seconds.toFixed(2)} of ${mostSeconds} s`,
+    largest: `${Math.round(worst.mebibytes)} of ${mostMebibytes} MiB`,
     found: details.failed ? 'a counterexample' : 'nothing',
   };
+}
+
+/** Each is a list of what makes inputs, with a predicate at its end. */
+function boundedProperty(name, parts, worst) {
+  return fc.asyncProperty(...parts.slice(0, -1), bounded(name, parts.at(-1), worst));
 }
 
 /** How much of the files that are looked at was run. */

@@ -3,7 +3,8 @@
 //   npm run fuzz [-- --minutes N] [--keep] [NAME...]
 //
 // The targets in fuzz/native are led by what they have covered so far (libFuzzer, with AddressSanitizer and
-// UndefinedBehaviorSanitizer); those in fuzz/typescript.mjs by chance (fast-check). Each native target begins with what
+// UndefinedBehaviorSanitizer); those in fuzz/typescript.mjs by chance (fast-check), and so are
+// the calls of the addon in fuzz/addon.mjs, which runs under AddressSanitizer in Node. Each input has a bound on time and memory. Each native target begins with what
 // fuzz/corpus has for it; with --keep, what led anywhere new is added to that. Ends with a table, and with an exit code that
 // is not 0 if something was found. Needs clang++ with libFuzzer (Debian: apt-get install clang
 // libclang-rt-14-dev), else the native targets are left out.
@@ -14,6 +15,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { runProperties } from '../fuzz/typescript.mjs';
+import { fuzzAddon } from './fuzz-addon.mjs';
 import { buildCore, findCompiler } from './native-core.mjs';
 import { projectDirectory } from './native-target.mjs';
 import { printTable } from './table.mjs';
@@ -24,20 +26,28 @@ const { values, positionals } = parseArgs({
 });
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) throw new RangeError(`--minutes must be a number above 0: ${values.minutes}`);
+/** What one input of a native target may take: libFuzzer ends the process beyond it. */
+const mostSeconds = 10;
+const mostMebibytes = 2048;
 const chosen = (name) => positionals.length === 0 || positionals.includes(name);
 
 const rows = [];
 const program = await buildFuzzer();
 const targets = program === null ? [] : listTargets(program).filter(chosen);
-const propertyShare = targets.length === 0 ? 1 : 0.3;
+const propertyShare = targets.length === 0 ? 0.8 : 0.3;
+const addonShare = chosen('addon') ? 0.2 : 0;
 const seconds = Math.max(
   1,
-  Math.round((minutes * 60 * (1 - propertyShare)) / (targets.length || 1)),
+  Math.round((minutes * 60 * (1 - propertyShare - addonShare)) / (targets.length || 1)),
 );
 for (const target of targets) {
   const row = runTarget(program, target, seconds);
   console.log(`${target}: ${row.executions} executions, ${row.found}`);
   rows.push(row);
+}
+if (addonShare > 0) {
+  const row = await orLeftOut('gcc', () => fuzzAddon(minutes * 60_000 * addonShare));
+  if (row !== null) rows.push(row);
 }
 const properties = await runProperties(chosen, minutes * 60_000 * propertyShare);
 rows.push(...properties.rows);
@@ -49,11 +59,10 @@ const executions = rows.reduce((sum, row) => sum + row.executions, 0);
 console.log(`fuzz: ${executions} executions, ${found || 'nothing'} found`);
 process.exitCode = found === 0 ? 0 : 1;
 
-/** Null where there is no compiler for it, which is said. */
 async function buildFuzzer() {
   const sanitizers = 'address,undefined';
-  try {
-    return await buildCore({
+  return orLeftOut('libFuzzer', () =>
+    buildCore({
       name: 'fuzz',
       cases: path.join('fuzz', 'native'),
       main: false,
@@ -61,10 +70,17 @@ async function buildFuzzer() {
       flags: ['-O1', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all'],
       compileFlags: [`-fsanitize=fuzzer-no-link,${sanitizers}`],
       linkFlags: [`-fsanitize=fuzzer,${sanitizers}`],
-    });
+    }),
+  );
+}
+
+/** Null where what it needs is not there, which is said. */
+async function orLeftOut(what, run) {
+  try {
+    return await run();
   } catch (error) {
     if (process.env.CI === 'true') throw error;
-    console.warn(`What needs libFuzzer is left out: ${error.message.split('\n')[0]}`);
+    console.warn(`What needs ${what} is left out: ${error.message.split('\n')[0]}`);
     return null;
   }
 }
@@ -83,6 +99,7 @@ function runTarget(fuzzer, target, limit) {
       fuzzer,
       [
         ...[scratch, corpus, `-max_total_time=${limit}`, '-print_final_stats=1', '-max_len=4096'],
+        ...[`-timeout=${mostSeconds}`, `-rss_limit_mb=${mostMebibytes}`],
         `-artifact_prefix=${path.join(tmpdir(), `holdfast-fuzz-${target}-`)}`,
       ],
       {
@@ -107,6 +124,8 @@ function runTarget(fuzzer, target, limit) {
       seconds: limit,
       coverage: `${last[1] ?? 0} edges, ${last[2] ?? 0} features`,
       corpus: readdirSync(corpus).length,
+      slowest: `${/slowest_unit_time_sec: +(\d+)/.exec(output)?.[1] ?? '?'} of ${mostSeconds} s`,
+      largest: `${/peak_rss_mb: +(\d+)/.exec(output)?.[1] ?? '?'} of ${mostMebibytes} MiB`,
       found: failed ? `exit code ${result.status ?? result.signal}` : 'nothing',
     };
   } finally {
