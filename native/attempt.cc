@@ -23,6 +23,14 @@ Attempt Busy(LockFile file) {
   return attempt;
 }
 
+// A wait for a lock file that cannot be opened before another process gives up a lease on it.
+Attempt Leased(LockLocation* location) {
+  Attempt attempt = Attempt::Of(Outcome::kBusy);
+  attempt.key = KeyOf(*location);
+  attempt.busy.location = std::move(*location);
+  return attempt;
+}
+
 // Whether every directory that the request leads through is known to answer at once: kGranted, kUnseen or kRemote.
 Outcome Reach(const LockRequest& request, const FileSystems& file_systems) {
   Outcome outcome = Outcome::kGranted;
@@ -65,11 +73,11 @@ Attempt Granted(LockFile file, const Record& claim, DecodedRecord previous, Cloc
 Error Touch(const LockRequest& request, FileSystems* file_systems) {
   for (const std::string& path : DirectoriesOf(request)) {
     Directory directory;
-    FileSystemClass kind = FileSystemClass::kUnknown;
+    FileSystem file_system;
     Error error = OpenDirectory(path, request.parents, &directory);
-    if (error.ok()) error = file_systems->Classify(directory, &kind);
+    if (error.ok()) error = InspectFileSystem(directory, &file_system);
     if (!error.ok()) return WithPath(error, path);
-    file_systems->MarkTouched(path, kind);
+    file_systems->MarkTouched(path, file_system.kind);
   }
   return {};
 }
@@ -84,14 +92,14 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
   LockLocation location;
   Error error = Locate(request, &location);
   if (!error.ok()) return Attempt::Failure(std::move(error));
-  FileSystemClass kind = FileSystemClass::kUnknown;
-  if (options.may_block) {
-    error = file_systems->Classify(location.directory, &kind);
-    if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), location.path));
-  } else if (!file_systems->Find(location.directory, &kind)) {
-    return Attempt::Of(Outcome::kUnseen);  // something was mounted here since
+  FileSystem file_system;
+  error = InspectFileSystem(location.directory, &file_system);
+  if (!error.ok()) return Attempt::Failure(WithPath(std::move(error), location.path));
+  if (file_system.kind != FileSystemClass::kLocal && !options.may_block) {
+    // It was mounted here since the directory was touched.
+    file_systems->MarkTouched(ParentOf(location.path), file_system.kind);
+    return Attempt::Of(Outcome::kRemote);
   }
-  if (kind != FileSystemClass::kLocal && !options.may_block) return Attempt::Of(Outcome::kRemote);
   if (!options.overtake && !queued.empty()) {
     Attempt attempt = Attempt::Of(Outcome::kQueued);
     attempt.key = KeyOf(location);
@@ -101,8 +109,9 @@ Attempt TryAcquire(const AcquireOptions& options, FileSystems* file_systems, con
   for (int round = 0; round < kMaxRounds; round++) {
     LockFile file;
     error = OpenChecked(request, &location, &file);
+    if (IsLeased(error) && options.keep_file) return Leased(&location);
     if (!error.ok()) return Attempt::Failure(std::move(error));
-    file.file_system = kind;
+    file.file_system = file_system.kind;
     const Clock::time_point since = Clock::now();
     bool granted = false;
     error = TryLock(file.file.get(), file.mode, &granted, file.slot);

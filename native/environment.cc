@@ -89,11 +89,14 @@ Environment::Id Environment::StartJob(std::function<Attempt(const Patience&)> bo
   const Id id = ++last_id_;
   auto job = std::make_shared<Job>(std::move(body), keep_file, [post = post_, id] { post(id); });
   jobs_.emplace(id, job);
-  // Where no thread is to be had the work is done here and now; its outcome arrives like any other.
-  if (!threads_.Start(job).ok()) {
-    job->Run();
-    job->Publish();
+  if (threads_.StartOrQueue(job).ok()) return id;
+  // No thread can be made, so the work is done here and now, and its outcome arrives like any other. But this thread waits
+  // for nobody: what is left of the work is for the next thread that is free.
+  if (!job->RunWithoutWaiting()) {
+    if (threads_.Queue(job)) return id;
+    job->GiveUp();
   }
+  job->Publish();
   return id;
 }
 

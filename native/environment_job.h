@@ -28,10 +28,18 @@ class Environment::Job : public Work {
     }
   }
 
-  void Run() override {
-    Attempt attempt = body_(Patience::UntilGivenUp(&interrupted_));
-    std::lock_guard<std::mutex> guard(mutex_);
-    attempt_ = std::move(attempt);
+  void Run() override { Store(body_(Patience::UntilGivenUp(&interrupted_))); }
+  // For a thread that must not wait for a guard: false if the work is not done for that reason.
+  bool RunWithoutWaiting() {
+    Attempt attempt = body_(Patience::None());
+    if (attempt.outcome == Outcome::kGuarded) return false;
+    Store(std::move(attempt));
+    return true;
+  }
+  // What to say in place of work that can never be done.
+  void GiveUp() {
+    interrupted_ = true;
+    Run();
   }
   void Publish() override { on_done_(); }
   void Interrupt() override { interrupted_ = true; }
@@ -50,6 +58,11 @@ class Environment::Job : public Work {
   }
 
  private:
+  void Store(Attempt attempt) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    attempt_ = std::move(attempt);
+  }
+
   const Body body_;
   const bool keep_file_;
   const std::function<void()> on_done_;

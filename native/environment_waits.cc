@@ -65,9 +65,10 @@ Environment::Id Environment::StartComplete(Id id, const Claimant& claimant) {
   auto file = std::make_shared<LockFile>(std::move(guarded.mapped()));
   return StartJob([file, claim = ClaimFor(claimant)](const Patience& patience) {
     Attempt attempt = CompleteGrant(file.get(), patience, claim);
-    if (attempt.outcome != Outcome::kGuarded) return attempt;
+    const bool given_up = patience.given_up != nullptr && *patience.given_up;
+    if (attempt.outcome != Outcome::kGuarded || !given_up) return attempt;
     GiveBack(std::move(*file));
-    return Attempt::Failure(Error::FromSystem(ECANCELED, "flock"));
+    return Attempt::Of(Outcome::kStale);
   });
 }
 

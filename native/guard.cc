@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "path.h"
+
 namespace holdfast {
 
 namespace {
@@ -23,14 +25,15 @@ Error Guard::TryEnterFile(const LockFile& lock_file, bool* entered) {
   FileIdentity identity;
   // Whoever may use the lock must be able to take its guard.
   Error error = OpenOrCreate(request, directory, name, &file_, &identity, lock_file.file.get());
+  if (IsLeased(error)) return {};
   if (error.ok()) error = TryLock(file_.get(), LockMode::kExclusive, entered);
-  if (!error.ok() || !*entered) return error;
+  if (!error.ok() || !*entered) return WithPath(error, lock_file.location.path + kGuardSuffix);
   locked_ = file_.get();
   FileStatus status;
   error = InspectName(directory, name, &status);
   *entered = error.ok() && status.kind != FileKind::kAbsent && status.identity == identity;
   if (!*entered) Leave();
-  return error;
+  return WithPath(error, lock_file.location.path + kGuardSuffix);
 }
 
 Error Guard::TryEnter(const LockFile& lock_file, bool* entered) {

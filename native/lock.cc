@@ -96,7 +96,9 @@ Error EnterShared(const LockFile& lock_file, bool guarded, DecodedRecord* previo
   if (!previous->record.has_holder()) return {};
   DecodedRecord told;
   if (!ClearPrevious(lock_file, &told).ok()) told = DecodedRecord{};
+  const uint64_t token = previous->record.token;
   *previous = std::move(told);
+  previous->record.token = token;
   return {};
 }
 
@@ -233,11 +235,18 @@ Error LeaveToHeirs(const HeldLock& lock) {
 
 Error IsStillOurs(const HeldLock& lock, bool* ours) {
   Error error = IsInPlace(lock.file, ours);
-  if (!error.ok() || !*ours || !kLockFilesHaveSlots || lock.ttl == 0) return error;
-  // An epoch may come again after a record was damaged; a token does not.
+  // An epoch may come again after a record was damaged; a token does not. And another machine may have given the lock to others
+  // without a word to us, after it was out of reach or started anew: those have written a later token.
+  const bool taken_unseen =
+      lock.file.file_system != FileSystemClass::kLocal || (kLockFilesHaveSlots && lock.ttl != 0);
+  if (!error.ok() || !*ours || !taken_unseen) return error;
+  Handle fresh;
+  NativeHandle file = kNoHandle;
   DecodedRecord record;
-  error = ReadHolder(lock.file.file.get(), &record);
-  *ours = record.record.token == lock.token;
+  error = HandleForLooking(lock.file, &fresh, &file);
+  if (error.ok()) error = ReadHolder(file, &record);
+  const bool is_shared = lock.file.mode == LockMode::kShared;
+  *ours = record.record.token == (is_shared ? lock.previous.record.token : lock.token);
   return WithPath(error, lock.file.location.path);
 }
 

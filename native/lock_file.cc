@@ -98,6 +98,17 @@ Error ReadHolder(NativeHandle file, DecodedRecord* record) {
   return {};
 }
 
+Error HandleForLooking(const LockFile& lock_file, Handle* fresh, NativeHandle* file) {
+  *file = lock_file.file.get();
+  if (lock_file.file_system == FileSystemClass::kLocal) return {};
+  // A file that is open may show what it was a minute ago; opening it asks the other machine: nfs(5), "close-to-open".
+  FileStatus status;
+  const LockLocation& location = lock_file.location;
+  Error error = OpenLockFile(location.directory, location.name, fresh, &status);
+  if (error.ok() && fresh->valid()) *file = fresh->get();
+  return error;
+}
+
 Record WithoutHolder(const Record& record) {
   Record cleared;
   cleared.token = record.token;

@@ -29,7 +29,8 @@ struct LockLocation {
   std::string path;
 };
 
-// An open lock file that passed every check that can be made before its lock is held.
+// An open lock file that passed every check that can be made before its lock is held. Without a handle, one that could not be
+// opened yet: IsLeased().
 struct LockFile {
   LockLocation location;
   Handle file;
@@ -61,6 +62,10 @@ Error WriteRecord(NativeHandle file, const Record& record);
 
 // What the lock file says of its holder, read without the lock.
 Error ReadHolder(NativeHandle file, DecodedRecord* record);
+
+// The handle to look at the lock file by. On a remote file system it is a new one, which `*fresh` keeps open, unless the name
+// leads to no file any more.
+Error HandleForLooking(const LockFile& lock_file, Handle* fresh, NativeHandle* file);
 
 // What is left of a record when nobody holds the lock.
 Record WithoutHolder(const Record& record);

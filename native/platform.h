@@ -353,10 +353,13 @@ bool IsOwnedByUs(const FileStatus& status);
 
 // Opens the existing lock file `name` for reading and writing, without following a link, without waiting for a FIFO's
 // other end or a lease, and without changing it. `*handle` stays invalid when there is no such name. Refuses links
-// (kLink) and what cannot be opened like a file (kNotRegular); a file that exists and may not be opened is kNoAccess.
+// (kLink) and what cannot be opened like a file (kNotRegular); a file that exists and may not be opened is kNoAccess. An
+// error for which IsLeased() is true ends when another process gives up its lease, which the system has asked it to do.
 // The caller checks `*status`, which describes the open handle.
 Error OpenLockFile(const Directory& directory, const std::string& name, Handle* handle,
                    FileStatus* status);
+
+inline bool IsLeased(const Error& error) { return error.number == EAGAIN; }
 
 // Sets who may use `to`, a lock file or guard that was just made: those who may use the lock file `from` with `status`, as
 // far as this process may decide that. Owner, group and access control list are kept if they can be set, and permission bits
@@ -409,7 +412,12 @@ std::vector<int64_t> FindInheritors(const FileIdentity& identity,
 
 // ---- Waiting -------------------------------------------------------------------------------------------------------
 
-enum class WaitResult : uint8_t { kGranted, kInterrupted, kFailed };
+enum class WaitResult : uint8_t {
+  kGranted,
+  kInterrupted,
+  kFailed,
+  kUnable,  // nothing could end the wait, so it was not begun: the caller tries on a timer
+};
 
 // One wait for the kernel to grant a lock. Run() blocks its thread; Interrupt() ends that from another.
 class LockWait {
@@ -429,7 +437,8 @@ std::unique_ptr<LockWait> NewLockWait(NativeHandle file, LockMode mode, FileSyst
 
 // ---- Threads -------------------------------------------------------------------------------------------------------
 
-// A thread with a small stack that receives no signal but the one that interrupts a LockWait.
+// A thread with a small stack that receives no signal but the one that interrupts a LockWait, and those that its own faults
+// raise.
 class Thread {
  public:
   Thread() = default;

@@ -66,16 +66,10 @@ Error LockNextSlot(const Record& record, LockFile* file, bool* locked) {
 }  // namespace
 
 Error See(const LockFile& lock_file, Sighting* sighting, DecodedRecord* record) {
-  NativeHandle file = lock_file.file.get();
   Handle fresh;
+  NativeHandle file = kNoHandle;
   FileStatus status;
-  Error error;
-  if (lock_file.file_system != FileSystemClass::kLocal) {
-    // A file that is open may show what it was a minute ago; opening it asks the other machine: nfs(5), "close-to-open".
-    const LockLocation& location = lock_file.location;
-    error = OpenLockFile(location.directory, location.name, &fresh, &status);
-    if (error.ok() && fresh.valid()) file = fresh.get();
-  }
+  Error error = HandleForLooking(lock_file, &fresh, &file);
   if (error.ok()) error = InspectFile(file, &status);
   if (error.ok()) error = ReadHolder(file, record);
   if (!error.ok()) return error;

@@ -1,6 +1,7 @@
 #include "waiter.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "path.h"
 
@@ -21,7 +22,9 @@ milliseconds NextDelay(milliseconds delay) { return std::min(delay * 2, kLastDel
 Wait::Wait(LockFile file, Record claim, std::function<void()> on_done)
     : file_(std::move(file)),
       claim_(std::move(claim)),
-      kernel_wait_(NewLockWait(file_.file.get(), file_.mode, file_.file_system, file_.slot)),
+      kernel_wait_(file_.file.valid()
+                       ? NewLockWait(file_.file.get(), file_.mode, file_.file_system, file_.slot)
+                       : nullptr),
       on_done_(std::move(on_done)),
       polling_(kernel_wait_ == nullptr),
       last_seen_(file_.found) {
@@ -57,6 +60,9 @@ void Wait::Run() {
       break;
     case WaitResult::kInterrupted:
       break;
+    case WaitResult::kUnable:
+      PollUntilDone();
+      break;
   }
 }
 
@@ -75,6 +81,7 @@ bool Wait::Poll() {
     polling_ = true;
     if (interrupted_) return true;
   }
+  if (!file_.file.valid()) return !IsStillLeased();
   bool granted = false;
   error_ = TryLock(file_.file.get(), file_.mode, &granted, file_.slot);
   if (!error_.ok()) {
@@ -85,6 +92,16 @@ bool Wait::Poll() {
     LookWhilePolling();
   }
   return result_ != State::kWaiting;
+}
+
+bool Wait::IsStillLeased() {
+  Handle file;
+  FileStatus status;
+  const LockLocation& location = file_.location;
+  if (IsLeased(OpenLockFile(location.directory, location.name, &file, &status))) return true;
+  // Whatever it is by now, the next attempt finds out.
+  result_ = State::kMoved;
+  return false;
 }
 
 void Wait::LookWhilePolling() {
@@ -274,8 +291,8 @@ Error Waiter::Start(const std::shared_ptr<Wait>& wait) {
   if (shared_thread_ != nullptr && shared_thread_->Add(wait)) return {};
   shared_thread_ = std::make_shared<SharedThread>();
   shared_thread_->Add(wait);
-  // One thread more than waits get, and another for the moment in which its predecessor has not ended yet.
-  Error error = threads_.Start(shared_thread_, WorkerThreads::kMaxThreads + 2);
+  // The limit is for waits, of which this thread serves all that are above it.
+  Error error = threads_.Start(shared_thread_, std::numeric_limits<size_t>::max());
   // Without a thread behind it, what the next caller adds to it would never be tried.
   if (!error.ok()) shared_thread_.reset();
   return error;

@@ -72,6 +72,7 @@ class Wait : public Work {
   Attempt Conclude();
   void GiveBackGrant();
   void PollUntilDone();
+  bool IsStillLeased();
   void LookWhilePolling();
 
   LockFile file_;

@@ -27,6 +27,8 @@ class WorkerThreads {
  public:
   // More would not help: beyond this many, waits share one thread that tries on a timer.
   static constexpr size_t kMaxThreads = 128;
+  // And so many besides for work that is no wait.
+  static constexpr size_t kMaxOtherThreads = 32;
 
   WorkerThreads();
   ~WorkerThreads();
@@ -35,6 +37,12 @@ class WorkerThreads {
 
   // The error is EAGAIN when there are `limit` threads already, or the system's when it makes no more.
   Error Start(std::shared_ptr<Work> work, size_t limit = kMaxThreads);
+
+  // The same, but with so many threads already the work is done as soon as one of them is free. Waits for locks take no part
+  // in that, and leave some threads to work that ends by itself. An error means that no thread can be made.
+  Error StartOrQueue(std::shared_ptr<Work> work);
+  // Has the work done as soon as a thread is free; false if there is none that could be.
+  bool Queue(std::shared_ptr<Work> work);
 
   // Interrupts and joins every thread. One that does not come back from the kernel (a dead network mount) is abandoned
   // after a while: it owns all that it touches. Nothing can be started afterwards.
@@ -45,6 +53,7 @@ class WorkerThreads {
   struct Shared;
 
   static void RunSlot(const std::shared_ptr<Shared>& shared, Slot* slot);
+  Error AddThread(std::shared_ptr<Work> work);
   void JoinFinished();
 
   // Shared with the threads, so that it lives until an abandoned one has ended.

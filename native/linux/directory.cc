@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../bounds.h"
 #include "../posix/posix.h"
 
 namespace holdfast {
@@ -15,9 +16,13 @@ int Openat2(int directory, const std::string& path, uint64_t resolve) {
   struct open_how how = {};
   how.flags = kSearch;
   how.resolve = resolve;
-  // C libraries have no wrapper for openat2(2).
-  return static_cast<int>(RetryOnInterrupt(
-      [&] { return syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how)); }));
+  for (int round = 1;; round++) {
+    // C libraries have no wrapper for openat2(2).
+    const auto result = static_cast<int>(RetryOnInterrupt(
+        [&] { return syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how)); }));
+    // EAGAIN: something was renamed meanwhile, so that the kernel cannot tell whether ".." has led out (openat2(2)).
+    if (result >= 0 || errno != EAGAIN || round == kMaxRounds) return result;
+  }
 }
 
 // Before Linux 5.6 there is no openat2, and a seccomp filter that does not know it says EPERM.

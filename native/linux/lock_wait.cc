@@ -51,6 +51,9 @@ class BlockingLockWait : public LockWait {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, InterruptSignal());
+    // Where no more signals can be queued (RLIMIT_SIGPENDING) none would end the wait. This one stays pending until the
+    // next line.
+    if (pthread_kill(pthread_self(), InterruptSignal()) != 0) return WaitResult::kUnable;
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     {
       std::lock_guard<std::mutex> guard(mutex_);

@@ -32,10 +32,15 @@ constexpr char kProvenance[] = "com.apple.provenance";
 }  // namespace
 
 int PreallocateFile(int file, uint64_t size) {
+  struct stat status;
+  if (fstat(file, &status) != 0) return -1;
+  // F_PEOFPOSMODE counts from the file's physical end, so only what is missing there is asked for (fcntl(2)).
+  const uint64_t allocated = static_cast<uint64_t>(status.st_blocks) * 512;
+  if (allocated >= size) return 0;
   fstore_t store = {};
   store.fst_flags = F_ALLOCATEALL;
   store.fst_posmode = F_PEOFPOSMODE;
-  store.fst_length = static_cast<off_t>(size);
+  store.fst_length = static_cast<off_t>(size - allocated);
   return fcntl(file, F_PREALLOCATE, &store) == -1 ? -1 : 0;
 }
 
@@ -44,7 +49,8 @@ int FlushFile(int file, Durability durability) {
   // file systems know neither.
   const int command = durability == Durability::kOrdered ? F_BARRIERFSYNC : F_FULLFSYNC;
   if (fcntl(file, command) != -1) return 0;
-  return fsync(file);
+  // Any other failure is one to write: asked again, the system may say that all is well (fsync(2)).
+  return errno == ENOTSUP || errno == EINVAL ? fsync(file) : -1;
 }
 
 Error SetModeOfPath(int directory, uint32_t mode) {

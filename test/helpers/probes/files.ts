@@ -152,6 +152,19 @@ export const files = {
         whyNot('getfacl', ['-p', directory]),
     ),
 
+  /** A file can have a lease (F_SETLEASE), and python3 can take it. */
+  leases: () =>
+    inTemporaryDirectory((directory) => {
+      const file = path.join(directory, 'file');
+      writeFileSync(file, '');
+      return whyNot('python3', [
+        '-c',
+        'import fcntl, os, sys;' +
+          'fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)',
+        file,
+      ]);
+    }),
+
   /** Device nodes can be made. */
   mknod: () =>
     inTemporaryDirectory((directory) =>

@@ -141,6 +141,37 @@ TEST_CASE("a holder with a ttl that shows life is not robbed") {
   waiting.join();
 }
 
+TEST_CASE("a lock on a remote file system is lost when another holder has written its record") {
+  for (const LockMode mode : {LockMode::kExclusive, LockMode::kShared}) {
+    const std::string target = PathIn(mode == LockMode::kShared ? "shared" : "exclusive");
+    FileSystems file_systems;
+    AcquireOptions options;
+    options.request.target = target;
+    options.may_block = true;
+    Record claim;
+    claim.pid = ProcessId();
+    claim.host = "host";
+    // A first holder, so that there is a record.
+    Attempt first = TryAcquire(options, &file_systems, {}, Patience::None(), &claim);
+    CHECK_EQUAL(first.outcome, Outcome::kGranted);
+    CHECK(Leave(first.held).ok());
+    first.held.file.file.Reset();
+    options.request.mode = mode;
+    Attempt attempt = TryAcquire(options, &file_systems, {}, Patience::None(), &claim);
+    CHECK_EQUAL(attempt.outcome, Outcome::kGranted);
+    HeldLock& held = attempt.held;
+    held.file.file_system = FileSystemClass::kNetwork;
+    bool ours = false;
+    CHECK(IsStillOurs(held, &ours).ok() && ours);
+    // As a holder on another machine does, to whom the server has given the lock meanwhile.
+    DecodedRecord record;
+    CHECK(ReadHolder(held.file.file.get(), &record).ok());
+    record.record.token++;
+    CHECK(WriteRecord(held.file.file.get(), record.record).ok());
+    CHECK(IsStillOurs(held, &ours).ok() && !ours);
+  }
+}
+
 TEST_CASE("directories are kept fresh while locks come and go, and one that is removed is told") {
   constexpr std::chrono::milliseconds kInterval(1);
   const DirectoryRules rules{"kept.lock", std::chrono::seconds(10)};
