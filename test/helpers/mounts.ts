@@ -52,6 +52,65 @@ export async function withSmallExt4<T>(use: (root: string) => T | Promise<T>): P
   });
 }
 
+/**
+ * Hands `use` the root of an empty ext4 of 2 MiB, and what mounts it anew, as another device. Asks for the capability
+ * `mountExt4`.
+ */
+export async function withRemountableExt4<T>(
+  use: (root: string, remount: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  return withTemporaryDirectory(async (directory) => {
+    const image = path.join(directory, 'image');
+    const place = path.join(directory, 'place');
+    const other = path.join(directory, 'other');
+    await writeFile(image, '');
+    await truncate(image, 2 * 1024 * 1024);
+    await mkdir(place);
+    await mkdir(other);
+    await must('mkfs.ext4', ['-q', '-F', '-O', '^has_journal', '-m', '0', image]);
+    return whileMounted(['-o', 'loop', image], place, () =>
+      use(place, async () => {
+        await must('umount', [place]);
+        // Takes the device that was free first.
+        const taken = path.join(directory, 'taken');
+        await writeFile(taken, '');
+        await truncate(taken, 2 * 1024 * 1024);
+        await must('mkfs.ext4', ['-q', '-F', taken]);
+        await must('mount', ['-o', 'loop', taken, other]);
+        try {
+          await must('mount', ['-o', 'loop', image, place]);
+        } finally {
+          await must('umount', [other]);
+        }
+      }),
+    );
+  });
+}
+
+/** Hands `use` the root of an overlay over a directory of its own, and what mounts it anew. Asks for `mountExt4`. */
+export async function withOverlay<T>(
+  use: (root: string, lower: string, remount: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  return withTemporaryDirectory(async (directory) => {
+    const place = (name: string): string => path.join(directory, name);
+    for (const name of ['root', 'layers']) await mkdir(place(name));
+    // An upper layer that is an overlay itself would be refused.
+    return whileMounted(['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs'], place('layers'), async () => {
+      for (const name of ['lower', 'upper', 'work']) await mkdir(place(`layers/${name}`));
+      const layers = ['lower', 'upper', 'work'].map(
+        (name) => `${name}dir=${place(`layers/${name}`)}`,
+      );
+      const args = ['-t', 'overlay', '-o', layers.join(','), 'overlay'];
+      return whileMounted(args, place('root'), () =>
+        use(place('root'), place('layers/lower'), async () => {
+          await must('umount', [place('root')]);
+          await must('mount', [...args, place('root')]);
+        }),
+      );
+    });
+  });
+}
+
 /** Runs `use` while `what` is mounted over `place`. Asks for the capability `bindMount`. */
 export async function withBindMount<T>(
   what: string,
