@@ -93,7 +93,7 @@ export async function withOverlay<T>(
 ): Promise<T> {
   return withTemporaryDirectory(async (directory) => {
     const place = (name: string): string => path.join(directory, name);
-    for (const name of ['root', 'layers']) await mkdir(place(name));
+    for (const name of ['root', 'layers', 'other']) await mkdir(place(name));
     // An upper layer that is an overlay itself would be refused.
     return whileMounted(['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs'], place('layers'), async () => {
       for (const name of ['lower', 'upper', 'work']) await mkdir(place(`layers/${name}`));
@@ -104,7 +104,10 @@ export async function withOverlay<T>(
       return whileMounted(args, place('root'), () =>
         use(place('root'), place('layers/lower'), async () => {
           await must('umount', [place('root')]);
-          await must('mount', [...args, place('root')]);
+          // Takes the device number that was free first.
+          await whileMounted(['-t', 'tmpfs', 'tmpfs'], place('other'), () =>
+            must('mount', [...args, place('root')]),
+          );
         }),
       );
     });
