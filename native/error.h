@@ -30,7 +30,7 @@ enum class Refusal : uint8_t {
   kDirectoryMode,     // in a directory with other permissions than were required
   kNoUndoPlace,       // could be written to, and its directory cannot: an undo file has no place
   kForeignUndoFile,   // waits for an undo file that another user made
-  kNotAnUndoFile,     // has something else in the place of its undo file
+  kObstacle,          // has something that is not our file under one of our names
   kChangedSinceCopy,  // was changed after a copy into it was cut short
   kReplacedOutside,   // mounted, and another file has its name where it comes from
 };

@@ -86,11 +86,18 @@ Holder FindHolder(const Directory& directory, const std::string& name, const Fil
 
 }  // namespace
 
+bool RemoveObstacle(const Directory& directory, const std::string& name, const FileStatus& status) {
+  const bool may_remove = IsOwnedByUs(directory) || IsOwnedByUs(status);
+  return may_remove && status.kind != FileKind::kRegular &&
+         RemoveName(directory, name, status.identity).ok();
+}
+
 Leftover RemoveLeftover(const Directory& directory, const std::string& name, NativeHandle just_made,
                         bool locked_before_named) {
   FileStatus status;
   if (!InspectName(directory, name, &status).ok()) return Leftover::kKept;
   if (status.kind == FileKind::kAbsent) return Leftover::kAbsent;
+  if (locked_before_named && RemoveObstacle(directory, name, status)) return Leftover::kRemoved;
   // A kill may also leave the name that it had before.
   const uint64_t most_names = locked_before_named ? 2 : 1;
   if (status.kind != FileKind::kRegular || status.link_count > most_names) return Leftover::kKept;

@@ -23,6 +23,10 @@ enum class Leftover : uint8_t {
 Leftover RemoveLeftover(const Directory& directory, const std::string& name, NativeHandle just_made,
                         bool locked_before_named);
 
+// Removes what has one of our names and is no file, such as a link or a directory, if it or the directory is ours: it has no
+// contents that could be lost. Returns true if it is gone.
+bool RemoveObstacle(const Directory& directory, const std::string& name, const FileStatus& status);
+
 // Removes the temporary files with random names that are left behind in `directory`, where `just_made` is one, too.
 // Looks for them at most once a minute in each directory, since a large one takes long to list.
 void RemoveLeftovers(const Directory& directory, NativeHandle just_made);

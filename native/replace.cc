@@ -7,6 +7,7 @@
 #include "guarded_copy.h"
 #include "owner_rule.h"
 #include "path.h"
+#include "temporary_name.h"
 #include "undo_replay.h"
 
 namespace holdfast {
@@ -222,20 +223,32 @@ ReplaceError Replacement::Publish(bool last_try, ReplaceResult* result) {
     if (error.number != ENOTSUP) return Fail(std::move(error), "publish");
   }
   if (request_.expected && !request_.create_only && !spooled_) {
-    ReplaceError failure = ClaimAndCompare();
+    ReplaceError failure = ClaimAndCompare(last_try);
     if (!failure.ok()) return failure;
   }
   return copy_ ? PublishByCopy(result) : PublishByRename(last_try, result);
 }
 
-ReplaceError Replacement::ClaimAndCompare() {
+Error Replacement::WaitingNameTaken(bool last_try) const {
+  const std::string waiting = WaitingName(name_);
+  const std::string path = Join(ParentOf(request_.path), waiting);
+  FileStatus status;
+  Error error = InspectName(directory_, waiting, &status);
+  if (!error.ok()) return error;
+  const bool is_file = status.kind == FileKind::kRegular || status.kind == FileKind::kAbsent;
+  if (!is_file || (last_try && IsOtherUser(status.owner))) {
+    return Error::Refused(Refusal::kObstacle, EINVAL, "link", path, status.owner);
+  }
+  // Somebody else publishes at this very moment.
+  error = Error::FromSystem(EBUSY, "link", path);
+  error.transient = true;
+  return error;
+}
+
+ReplaceError Replacement::ClaimAndCompare(bool last_try) {
   bool claimed = false;
   Error error = ClaimWaitingName(directory_, &temporary_, name_, &claimed);
-  if (error.ok() && !claimed) {
-    // Somebody else publishes at this very moment.
-    error = Error::FromSystem(EBUSY, "link");
-    error.transient = true;
-  }
+  if (error.ok() && !claimed) error = WaitingNameTaken(last_try);
   FileStatus now;
   if (error.ok()) error = InspectName(directory_, name_, &now);
   if (!error.ok()) return Fail(std::move(error), "publish");

@@ -130,7 +130,9 @@ class Replacement {
   ReplaceError Complete();
   ReplaceError Publish(bool last_try, ReplaceResult* result);
   // Compare-and-swap: makes sure that the target is the expected file, and that nobody changes that before we publish.
-  ReplaceError ClaimAndCompare();
+  ReplaceError ClaimAndCompare(bool last_try);
+  // What is said when another has the name that the file needs to wait under.
+  Error WaitingNameTaken(bool last_try) const;
   ReplaceError PublishByRename(bool last_try, ReplaceResult* result);
   // What follows when the file has its name.
   ReplaceError Conclude(ReplaceResult* result);

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "bounds.h"
+#include "leftovers.h"
 #include "owner_rule.h"
 #include "path.h"
 #include "sha256.h"
@@ -55,21 +56,17 @@ Error Busy(const UndoPlace& place, const std::string& name) {
 }
 
 Error NotAnUndoFile(const UndoPlace& place, const std::string& name, int64_t owner) {
-  return Error::Refused(Refusal::kNotAnUndoFile, EINVAL, "open", Join(place.path, name), owner);
+  return Error::Refused(Refusal::kObstacle, EINVAL, "open", Join(place.path, name), owner);
 }
 
 bool IsOurs(int64_t owner) { return IsTrustedOwner(owner, -1); }
 
-// A link, a directory or a device. It has no contents that could be lost.
-Error RemoveObstacle(const UndoPlace& place, const std::string& name) {
+// A link, a directory or a device.
+Error RemoveWrongKind(const UndoPlace& place, const std::string& name) {
   FileStatus status;
   Error error = InspectName(*place.directory, name, &status);
   if (!error.ok() || status.kind == FileKind::kAbsent) return At(place, name, std::move(error));
-  const bool may_remove = IsOwnedByUs(*place.directory) || IsOwnedByUs(status);
-  if (may_remove && status.kind != FileKind::kRegular &&
-      RemoveName(*place.directory, name, status.identity).ok()) {
-    return {};
-  }
+  if (RemoveObstacle(*place.directory, name, status)) return {};
   return NotAnUndoFile(place, name, status.owner);
 }
 
@@ -136,12 +133,12 @@ Error TryOpenUndoFile(const UndoPlace& place, const std::string& name, const Fil
       OpenFile(*place.directory, name, FileAccess::kReadWrite, &undo->file, &undo->status);
   if (error.refusal == Refusal::kNoAccess) return JudgeUnopened(place, name);
   if (error.refusal == Refusal::kLink || error.refusal == Refusal::kNotRegular) {
-    return RemoveObstacle(place, name);
+    return RemoveWrongKind(place, name);
   }
   if (!error.ok() || !undo->file.valid()) return At(place, name, std::move(error));
   if (undo->status.kind != FileKind::kRegular) {
     undo->file.Reset();
-    return RemoveObstacle(place, name);
+    return RemoveWrongKind(place, name);
   }
   if (target != nullptr && undo->status.size > 0) {
     // Its header is complete before it can be found.
@@ -279,6 +276,8 @@ Error OpenUndoFile(const UndoPlace& place, const std::string& name, const FileId
 }
 
 Error CreateUndoFile(const UndoPlace& place, const UndoSource& source, UndoFile* undo) {
+  // It could not be removed.
+  if (place.directory->append_only) return Error::FromSystem(EPERM, "open");
   TemporaryFile temporary;
   Error error = CreateTemporary(*place.directory, kPrivateMode, &temporary);
   if (!error.ok()) return error;

@@ -27,7 +27,7 @@ class Replay {
     error =
         CompareWithUndo(undo_.file.get(), header, target_.get(), status_.size, &contents, &intact);
     if (!error.ok()) return error;
-    if (!intact) return Refused(Refusal::kNotAnUndoFile, EINVAL);
+    if (!intact) return Refused(Refusal::kObstacle, EINVAL);
     return Conclude(contents);
   }
 
@@ -73,7 +73,7 @@ class Replay {
   }
 
   Error CheckRestoring() const {
-    if (!undo_.IsSealed()) return Refused(Refusal::kNotAnUndoFile, EINVAL);
+    if (!undo_.IsSealed()) return Refused(Refusal::kObstacle, EINVAL);
     if (!MayRestore(search_.directory, status_)) {
       return Error::Refused(Refusal::kForeignOwner, EPERM, "open", search_.path, status_.owner);
     }

@@ -122,7 +122,7 @@ const refusals: readonly (RefusalKind | null)[] = [
   {
     code: 'ECORRUPT',
     reason: (owner) =>
-      `refused what has the name of an undo file and is none${byWhom(owner)}: remove it`,
+      `refused what has a name of holdfast's own and is not its file${byWhom(owner)}: remove it`,
   },
   {
     code: 'ECORRUPT',

@@ -149,7 +149,7 @@ void RunUndoFile(const uint8_t* data, size_t size) {
     MUST_HOLD(!kept || sighting.unrelated.size() == 1 || Contents(undo).empty());
   } else {
     MUST_HOLD(kept);
-    MUST_HOLD(error.number == EFBIG || error.refusal == Refusal::kNotAnUndoFile ||
+    MUST_HOLD(error.number == EFBIG || error.refusal == Refusal::kObstacle ||
               error.refusal == Refusal::kChangedSinceCopy);
   }
   static_cast<void>(unlink(undo.c_str()));

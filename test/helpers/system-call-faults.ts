@@ -62,7 +62,7 @@ export async function withFaults<T>(
     const log = path.join(directory, 'log');
     const tracer = children.spawn('strace', [
       ...['-f', '-p', `${pid}`, '-o', log, '-s', '32', '-e', 'signal=none'],
-      ...['-e', `trace=${fileCalls.map((name) => `?${name}`).join(',')}`],
+      ...['-e', `trace=${[...fileCalls, ...callsOf(faults)].map((name) => `?${name}`).join(',')}`],
       ...faults.flatMap((fault) => ['-e', `inject=${fault}`]),
     ]);
     await until(
@@ -80,6 +80,11 @@ export async function withFaults<T>(
   } finally {
     await rm(directory, { recursive: true });
   }
+}
+
+/** The calls that are to fail; some may be none of the `fileCalls`. */
+function callsOf(faults: readonly string[]): string[] {
+  return faults.flatMap((fault) => fault.replace(/:.*/, '').split(','));
 }
 
 /**

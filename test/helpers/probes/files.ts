@@ -58,6 +58,12 @@ export const files = {
     return existsSync(file) ? null : `${file} does not exist`;
   },
 
+  /** Directories can be made in which no name is removed: chattr(1). */
+  appendOnly: () =>
+    inTemporaryDirectory(
+      (directory) => whyNot('chattr', ['+a', directory]) ?? whyNot('chattr', ['-a', directory]),
+    ),
+
   /** Files can be made that have no name: open(2), O_TMPFILE. */
   unnamedFiles: () =>
     inTemporaryDirectory((directory) =>
