@@ -123,6 +123,10 @@ ReplaceError Replacement::Begin(uint64_t size) {
   if (!error.ok()) return Fail(std::move(error), "replay");
   error = CheckTarget();
   if (!error.ok()) return Fail(std::move(error), "inspect");
+  // Compared once more just before publishing; now, so that nothing is written in vain.
+  if (request_.expected && !(VersionOf(target_) == *request_.expected)) {
+    return ReplaceError::Conflict();
+  }
   copy_ = TargetExists() &&
           (request_.copy_fallback == CopyFallback::kAlways ||
            (request_.copy_fallback == CopyFallback::kAuto && IsMountPoint(directory_, name_)));

@@ -1,8 +1,11 @@
 #include "replace_binding.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "binding.h"
 #include "pool_worker.h"
@@ -144,56 +147,82 @@ Napi::Object ResultValue(Napi::Env env, const ReplaceResult& result) {
   return array;
 }
 
-struct Steps {
-  std::shared_ptr<Replacement> replacement;
-  uint32_t flags = 0;
-  Bytes bytes;
-  ReplaceError error;
-  ReplaceResult result;
+class Steps;
 
-  void Run() {
-    if (!error.ok()) return;
-    // What was done before another try is not done again.
-    const bool begins = (flags & kBegin) != 0 && !replacement->begun();
-    if (begins) error = replacement->Begin(bytes.size);
-    const bool writes = (flags & kWrite) != 0 && (begins || (flags & kBegin) == 0);
-    if (error.ok() && writes) error = replacement->Write(bytes.data, bytes.size);
-    if (error.ok() && (flags & kCommit) != 0)
-      error = replacement->Commit((flags & kLastTry) != 0, &result);
-  }
-
-  Napi::Object ToValue(Napi::Env env) const {
-    return error.ok() ? ResultValue(env, result) : ErrorValue(env, error);
-  }
+// A replacement that JavaScript knows by an id.
+struct OpenedReplacement : Replacement {
+  using Replacement::Replacement;
+  std::mutex mutex;                // held for each of its steps
+  std::shared_ptr<Steps> started;  // those that were started last
 };
 
-// (..., flags, bytes or undefined) from argument number `at` on
-Steps StepsAt(const CallbackInfo& info, size_t at) {
-  Steps steps;
-  steps.flags = NumberAt(info, at);
-  steps.bytes = BytesAt(info, at + 1);
-  return steps;
-}
+// Some of the steps of one replace. They are run once, by whichever thread comes first: the pool's, or JavaScript's when it
+// cannot wait for that one.
+class Steps {
+ public:
+  explicit Steps(uint32_t flags) : flags_(flags) {}
 
-// Of a replacement that takes no steps: the list of them, and whoever has just looked it up there.
-constexpr long kUsersAtRest = 2;
-
-// (id, flags, bytes or undefined)
-Steps StepsOf(const CallbackInfo& info) {
-  Steps steps = StepsAt(info, 1);
-  auto replacement = AddonData::Of(info).FindReplacement(IdAt(info, 0));
-  if (replacement == nullptr || replacement.use_count() > kUsersAtRest) {
-    // Closed, or at work in the pool, where one step follows the other.
-    steps.error.error = Error::FromSystem(replacement == nullptr ? EBADF : EBUSY, "write");
-    steps.error.phase = "open";
-    return steps;
+  // Memory of a JavaScript buffer, which must not be used when JavaScript runs again.
+  void Borrow(const Bytes& bytes) { bytes_ = bytes; }
+  // A copy: JavaScript may transfer or shrink the buffer meanwhile.
+  void Copy(const Bytes& bytes) {
+    copy_.assign(bytes.data, bytes.data + bytes.size);
+    bytes_ = {copy_.data(), bytes.size};
   }
-  steps.replacement = std::move(replacement);
-  return steps;
+  // How much will be written by later steps.
+  void Announce(size_t size) { announced_ = size; }
+
+  // Waits for the thread that runs them already, if one does. Without a replacement they fail: it was closed.
+  void Run(OpenedReplacement* replacement) {
+    if (replacement == nullptr) {
+      error_.error = Error::FromSystem(EBADF, "write");
+      error_.phase = "open";
+      return;
+    }
+    const std::lock_guard<std::mutex> guard(replacement->mutex);
+    if (done_) return;
+    done_ = true;
+    // What was done before another try is not done again.
+    const bool begins = (flags_ & kBegin) != 0 && !replacement->begun();
+    if (begins) error_ = replacement->Begin(std::max(bytes_.size, announced_));
+    const bool writes = (flags_ & kWrite) != 0 && (begins || (flags_ & kBegin) == 0);
+    if (error_.ok() && writes) error_ = replacement->Write(bytes_.data, bytes_.size);
+    if (error_.ok() && (flags_ & kCommit) != 0)
+      error_ = replacement->Commit((flags_ & kLastTry) != 0, &result_);
+    copy_ = {};
+  }
+
+  bool transient() const { return error_.transient(); }
+  Napi::Object ToValue(Napi::Env env) const {
+    return error_.ok() ? ResultValue(env, result_) : ErrorValue(env, error_);
+  }
+
+ private:
+  const uint32_t flags_;
+  Bytes bytes_;
+  size_t announced_ = 0;
+  std::vector<char> copy_;
+  bool done_ = false;
+  ReplaceError error_;
+  ReplaceResult result_;
+};
+
+struct StartedSteps {
+  std::shared_ptr<OpenedReplacement> replacement;
+  std::shared_ptr<Steps> steps;
+
+  void Run() { steps->Run(replacement.get()); }
+  Napi::Object ToValue(Napi::Env env) const { return steps->ToValue(env); }
+};
+
+// Null when it was closed.
+std::shared_ptr<OpenedReplacement> OpenedAt(const CallbackInfo& info) {
+  return std::static_pointer_cast<OpenedReplacement>(
+      AddonData::Of(info).FindReplacement(IdAt(info, 0)));
 }
 
 // (path, flags, mode or undefined, options or undefined, ...)
-std::shared_ptr<Replacement> ReplacementOf(const CallbackInfo& info) {
+std::shared_ptr<OpenedReplacement> ReplacementOf(const CallbackInfo& info) {
   ReplaceRequest request;
   request.path = StringAt(info, 0);
   ApplyFlags(NumberAt(info, 1), &request);
@@ -201,7 +230,7 @@ std::shared_ptr<Replacement> ReplacementOf(const CallbackInfo& info) {
   if (info[3].IsObject()) {
     ApplyOptions(info[3].As<Napi::Object>(), EnvironmentOf(info), &request);
   }
-  return std::make_shared<Replacement>(std::move(request));
+  return std::make_shared<OpenedReplacement>(std::move(request));
 }
 
 Value Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
@@ -212,14 +241,33 @@ Value Keep(const CallbackInfo& info, std::shared_ptr<Replacement> replacement) {
 
 Value OpenReplacement(const CallbackInfo& info) { return Keep(info, ReplacementOf(info)); }
 
+// (id, flags, bytes or undefined, size of all that follows or undefined)
 Value ReplaceSteps(const CallbackInfo& info) {
-  return PoolWorker<Steps>::Start(info.Env(), StepsOf(info), info[2]);
+  auto replacement = OpenedAt(info);
+  auto steps = std::make_shared<Steps>(NumberAt(info, 1));
+  steps->Copy(BytesAt(info, 2));
+  if (info[3].IsNumber()) steps->Announce(static_cast<size_t>(IntegerAt(info, 3)));
+  if (replacement != nullptr) replacement->started = steps;
+  return PoolWorker<StartedSteps>::Start(info.Env(),
+                                         StartedSteps{std::move(replacement), std::move(steps)});
 }
 
+// The same on this thread.
 Value ReplaceStepsSync(const CallbackInfo& info) {
-  Steps steps = StepsOf(info);
-  steps.Run();
+  Steps steps(NumberAt(info, 1));
+  steps.Borrow(BytesAt(info, 2));
+  if (info[3].IsNumber()) steps.Announce(static_cast<size_t>(IntegerAt(info, 3)));
+  steps.Run(OpenedAt(info).get());
   return steps.ToValue(info.Env());
+}
+
+// Runs the steps that ReplaceSteps() has started, or waits for the pool's thread that does. Undefined when there are none.
+Value FinishSteps(const CallbackInfo& info) {
+  const auto replacement = OpenedAt(info);
+  if (replacement == nullptr || replacement->started == nullptr) return info.Env().Undefined();
+  const std::shared_ptr<Steps> steps = replacement->started;
+  steps->Run(replacement.get());
+  return steps->ToValue(info.Env());
 }
 
 // As OpenReplacement(), with the steps behind: all that most replaces need, in one call. What may be tried again is kept, under
@@ -228,11 +276,11 @@ Value ReplaceSync(const CallbackInfo& info) {
   // First: what reads options may be led to change the bytes.
   auto replacement = ReplacementOf(info);
   if (info.Env().IsExceptionPending()) return {};
-  Steps steps = StepsAt(info, 4);
-  steps.replacement = std::move(replacement);
-  steps.Run();
+  Steps steps(NumberAt(info, 4));
+  steps.Borrow(BytesAt(info, 5));
+  steps.Run(replacement.get());
   Napi::Object value = steps.ToValue(info.Env());
-  if (steps.error.transient()) value.Set("id", Keep(info, std::move(steps.replacement)));
+  if (steps.transient()) value.Set("id", Keep(info, std::move(replacement)));
   return value;
 }
 
@@ -330,9 +378,11 @@ Value RemoveRegularFile(const CallbackInfo& info) {
 void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
   using namespace arguments;
   const auto replace = kText + kNumber + kOptionalNumber + kOptionalOptions;
+  const auto steps = kId + kNumber + kOptionalBytes + kOptionalNumber;
   Export<OpenReplacement>(exports, "openReplacement", data, replace);
-  Export<ReplaceSteps>(exports, "replaceSteps", data, kId + kNumber + kOptionalBytes);
-  Export<ReplaceStepsSync>(exports, "replaceStepsSync", data, kId + kNumber + kOptionalBytes);
+  Export<ReplaceSteps>(exports, "replaceSteps", data, steps);
+  Export<ReplaceStepsSync>(exports, "replaceStepsSync", data, steps);
+  Export<FinishSteps>(exports, "finishSteps", data, kId);
   Export<ReplaceSync>(exports, "replaceSync", data, replace + kNumber + kBytes);
   Export<CancelReplacement>(exports, "cancelReplacement", data, kId);
   Export<CloseReplacement>(exports, "closeReplacement", data, kId);

@@ -167,6 +167,13 @@ export type ReplaceArguments = [
   options: NativeReplaceOptions | undefined,
 ];
 
+export type StepArguments = [
+  id: number,
+  steps: number,
+  bytes?: Uint8Array | undefined,
+  size?: number,
+];
+
 export type NativeReplaceOutcome = NativeReplaceResult | NativeReplaceFailure;
 
 export const isReplaceFailure = (outcome: NativeReplaceOutcome): outcome is NativeReplaceFailure =>
@@ -277,8 +284,11 @@ interface NativeBinding {
   setReferenced(referenced: boolean): void;
 
   openReplacement(...request: ReplaceArguments): number;
-  replaceSteps(id: number, steps: number, bytes?: Uint8Array): Promise<NativeReplaceOutcome>;
-  replaceStepsSync(id: number, steps: number, bytes?: Uint8Array): NativeReplaceOutcome;
+  /** Copies `bytes`. `size`: how many bytes later steps will write. */
+  replaceSteps(...steps: StepArguments): Promise<NativeReplaceOutcome>;
+  replaceStepsSync(...steps: StepArguments): NativeReplaceOutcome;
+  /** What replaceSteps() was last called for, made on this thread or awaited; undefined when it never was. */
+  finishSteps(id: number): NativeReplaceOutcome | undefined;
   replaceSync(
     ...request: [...ReplaceArguments, steps: number, bytes: Uint8Array]
   ): NativeReplaceOutcome;

@@ -71,6 +71,8 @@ export interface ReplaceSyncOptions {
    * who compares as well: `ifMatch` and updates. The lock on the path is `lock` if that is given, else taken and waited for.
    */
   ifMatch?: ExpectedFile | undefined;
+  /** Milliseconds that `ifMatch` waits for the lock, before ETIMEDOUT. @default 30000 */
+  timeout?: number | undefined;
   /** Fail with EEXIST when the file exists. @default false */
   createOnly?: boolean | undefined;
   /**
@@ -122,10 +124,13 @@ export interface ReplaceRequest {
   native: NativeReplaceOptions | undefined;
   /** Whether the path is still to be followed, if it is a link. */
   follow: boolean;
+  refuseParentLinks: boolean;
   ifMatch: ExpectedFile | undefined;
   lock: FileLock | undefined;
   /** Milliseconds. */
   retry: number | undefined;
+  /** Milliseconds that `ifMatch` waits for the lock. */
+  timeout: number;
   signal: AbortSignal | undefined;
 }
 
@@ -138,15 +143,15 @@ const copyFallbacks = ['auto', 'never', 'always'] as const;
 /** Whether a copy is what the caller asked for. */
 export const alwaysCopies = ({ flags }: ReplaceRequest): boolean =>
   ((flags >> copyFallbackShift) & 3) === copyFallbacks.indexOf('always');
-export const refusesParentLinks = ({ flags }: ReplaceRequest): boolean =>
-  (flags & ReplaceFlag.refuseParentLinks) !== 0;
 const keepable = ['mode', 'owner', 'xattr', 'acl'] as const;
 const allPermissions = 0o7777;
+/** Milliseconds that whatever takes a lock for one step waits for it, unless told otherwise. */
+export const defaultTimeout = 30_000;
 
 const syncNames = [
   ...['mode', 'recursive', 'dirMode', 'requireDirMode', 'tightenDir', 'durability', 'keep'],
   ...['links', 'hardLinks', 'parents', 'within', 'ifMatch', 'createOnly', 'copyFallback'],
-  ...['journalDir', 'retry', 'lock', 'owners'],
+  ...['journalDir', 'retry', 'lock', 'owners', 'timeout'],
 ];
 export const replaceOptionNames: ReadonlySet<string> = new Set([...syncNames, 'signal']);
 const syncOptionNames: ReadonlySet<string> = new Set(syncNames);
@@ -186,9 +191,11 @@ export function toReplaceRequest(form: string, path: unknown, options: unknown):
     mode: given.mode === undefined ? undefined : toMode('mode', given.mode, 0, allPermissions),
     native: toNativeOptions(given),
     follow: links === 'follow',
+    refuseParentLinks: (flags & ReplaceFlag.refuseParentLinks) !== 0,
     ifMatch: toExpectedFile(given.ifMatch),
     lock: toLock(given.lock),
     retry: given.retry === undefined ? undefined : toTimeout(given.retry, 'retry'),
+    timeout: given.timeout === undefined ? defaultTimeout : toTimeout(given.timeout),
     signal: given.signal === undefined ? undefined : toSignal(given.signal),
   };
 }

@@ -1,15 +1,15 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
-import { checkArgumentCount } from './option-checks.js';
-import { isStream, toBytes, type Data, type DataStream } from './bytes.js';
+import { GivenBytes, isStream, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
-import { idOf, lossOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
+import { idOf, lossOf, verifyBeforeWrite } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { changeUnderLock, changeUnderLockSync } from './lock.js';
 import {
   isReplaceFailure,
   native,
+  ReplaceFlag,
   replaceMethodMask,
   ReplaceResultFlag,
   ReplaceStep,
@@ -17,12 +17,14 @@ import {
   type NativeReplaceOutcome,
   type NativeReplaceResult,
   type ReplaceArguments,
+  type StepArguments,
 } from './native.js';
-import { Retries } from './retries.js';
+import { checkArgumentCount } from './option-checks.js';
+import type { LockSyncOptions } from './options.js';
+import { CannotFinish, make, PendingReplace, type Step, type Steps } from './pending-replace.js';
 import { readRegularFile, readRegularFileSync } from './read-file.js';
 import {
   alwaysCopies,
-  refusesParentLinks,
   toReplaceRequest,
   type ExpectedFile,
   type FileIdentity,
@@ -31,6 +33,8 @@ import {
   type ReplaceRequest,
   type ReplaceSyncOptions,
 } from './replace-options.js';
+import { finishEarlier } from './replace-order.js';
+import { Retries } from './retries.js';
 import { sha256Hex } from './sha256.js';
 
 export interface ReplaceResult {
@@ -49,7 +53,10 @@ export interface ReplaceResult {
   kept: ('mode' | 'owner' | 'xattr' | 'acl')[];
   /** The identity of the file that was published. */
   identity: FileIdentity;
-  /** Whether another file was already in its place when the call returned. */
+  /**
+   * Whether another file was already in its place when the call returned. So it is, with an empty `identity`, for a stream
+   * that had not ended when `replaceFileSync` was called for the same file: it is not published any more.
+   */
   superseded: boolean;
 }
 
@@ -71,6 +78,10 @@ export const asyncRetry = 10_000;
 export const syncRetry = 2_000;
 /** What the addon expects where there is to be no file. */
 export const absent = '';
+/** Bytes that are copied at once for other threads to write. */
+const pieceSize = 1024 * 1024;
+/** Longer files have no contents to compare with. */
+const longestHashed = 2 ** 31 - 1;
 const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
 
 /**
@@ -78,11 +89,20 @@ const everyStep = ReplaceStep.begin | ReplaceStep.write | ReplaceStep.commit;
  *
  * The contents go to a temporary file beside the target, which then takes its place in one step. Where that cannot be
  * done (`copyFallback`), they are copied into the target under an undo file. Whatever fails, the old contents and mode stay,
- * and nothing is left behind; the error says so (`phase`, `published`, `targetState`). The bytes of a Buffer must not be
- * changed before the promise is settled. A stream is written as it comes, in bounded memory.
+ * and nothing is left behind; the error says so (`phase`, `published`, `targetState`).
+ *
+ * The calls of one thread for one file, however its path is spelled, publish in the order in which they were made; each
+ * waits for those before it, also for a stream. Calls for different files do not wait for each other. `replaceFileSync`
+ * completes the pending ones first.
+ *
+ * The bytes of a Buffer must not be changed before the promise is settled. A TypeError, and no change to the file, is the
+ * result when its memory is transferred or resized meanwhile, or was before. Shared memory is copied when the call is made.
+ * A stream is written as it comes, in bounded memory. A TypeError is one that was read to its end before, that is flowing, or
+ * that was handed to a replace before; one that ends early, or whose chunks wait for another replace of the same file
+ * (EDEADLK), fails. In all cases the old file stays.
  *
  * Rejects with the system's error (ENOSPC, EACCES, ENOENT, …), with a refusal (ELOOP, EMLINK, EISDIR, EINVAL, EPERM,
- * EXDEV), with ECONFLICT (`ifMatch`), ECOMPROMISED (`lock`), the stream's error, or `signal.reason`.
+ * EXDEV), with ECONFLICT (`ifMatch`) or ETIMEDOUT (its lock), ECOMPROMISED (`lock`), the stream's error, or `signal.reason`.
  *
  * On Linux the temporary file has no name until it is complete (`O_TMPFILE`), so that a kill leaves none; elsewhere, and where
  * the file system has no such files, the next use removes it. On Windows a target that somebody has open is replaced all the
@@ -104,7 +124,7 @@ export async function replaceFile(
 ): Promise<ReplaceResult> {
   checkArgumentCount('replaceFile', arguments.length, 3);
   const request = toReplaceRequest('replaceFile', path, options);
-  if (typeof data === 'string' || !isStream(data)) return replace(request, toBytes(data));
+  if (typeof data === 'string' || !isStream(data)) return replace(request, new GivenBytes(data));
   const chunks = new ChunkSource(data, request.signal);
   try {
     return await replace(request, chunks);
@@ -113,108 +133,191 @@ export async function replaceFile(
   }
 }
 
-/** As {@link replaceFile}, on this thread; without streams. */
+/**
+ * As {@link replaceFile}, on this thread; without streams. Pending calls of `replaceFile` for the same file are completed
+ * first, so that what this call wrote stays. One whose stream has not ended cannot be: it resolves as `superseded`, or, with
+ * `createOnly` or `ifMatch`, compares with what this call has written.
+ */
 export function replaceFileSync(
   path: string | URL,
   data: Data,
   options?: ReplaceSyncOptions,
 ): ReplaceResult {
   checkArgumentCount('replaceFileSync', arguments.length, 3);
-  return replaceSync(toReplaceRequest('replaceFileSync', path, options), toBytes(data));
+  return replaceSync(toReplaceRequest('replaceFileSync', path, options), new GivenBytes(data));
 }
 
 /** A checked replace on this thread, also of `updateFileSync`. */
-export function replaceSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
-  const { ifMatch } = request;
-  if (request.follow) request.path = followLinksSync(request.path, refusesParentLinks(request));
-  if (ifMatch === undefined) return commitSync(request, bytes);
-  const swap = (held: FileLock): ReplaceResult => {
-    request.lock = held;
-    const current = readRegularFileSync(request.path, readOptions(request));
-    expectMatch(request, ifMatch, current);
-    return commitSync(request, bytes);
-  };
-  return request.lock
-    ? swap(request.lock)
-    : changeUnderLockSync(request.path, placeOptions(request), swap);
+export function replaceSync(request: ReplaceRequest, data: GivenBytes): ReplaceResult {
+  if (!needsLock(request)) return commitSync(request, data);
+  const path = request.follow ? followSync(request) : request.path;
+  return changeUnderLockSync(path, lockOptions(request), (lock) =>
+    commitSync({ ...request, path, follow: false, lock }, data),
+  );
 }
 
 /** A checked replace; {@link replaceFile} and `updateFile` come together here. */
 export async function replace(
   request: ReplaceRequest,
-  data: Uint8Array | ChunkSource,
-): Promise<ReplaceResult> {
-  request.signal?.throwIfAborted();
-  const { ifMatch, signal } = request;
-  if (request.follow) request.path = await followLinks(request.path, refusesParentLinks(request));
-  if (ifMatch === undefined) return commit(request, data);
-  const { path } = request;
-  const swap = async (held: FileLock): Promise<ReplaceResult> => {
-    request.lock = held;
-    expectMatch(request, ifMatch, await readRegularFile(path, readOptions(request)));
-    return commit(request, data);
-  };
-  if (request.lock) return swap(request.lock);
-  return changeUnderLock(path, { signal, ...placeOptions(request) }, swap);
-}
-
-async function commit(
-  request: ReplaceRequest,
-  data: Uint8Array | ChunkSource,
+  data: GivenBytes | ChunkSource,
 ): Promise<ReplaceResult> {
   const { signal } = request;
+  signal?.throwIfAborted();
+  if (!needsLock(request)) return inOrder(request, data);
+  const path = request.follow ? await follow(request) : request.path;
+  // The order begins when the lock is had, so that nobody who has it waits for one who waits for it.
+  return changeUnderLock(path, { ...lockOptions(request), signal }, (lock) =>
+    inOrder({ ...request, path, follow: false, lock }, data),
+  );
+}
+
+const needsLock = ({ ifMatch, lock }: ReplaceRequest): boolean =>
+  ifMatch !== undefined && lock === undefined;
+
+/** The lock of a compare-and-swap, which is found where the file is. */
+function lockOptions(request: ReplaceRequest): LockSyncOptions {
+  return { ...placeOptions(request), timeout: request.timeout };
+}
+
+function placeOptions({ refuseParentLinks, flags }: ReplaceRequest) {
+  return {
+    parents: refuseParentLinks ? 'refuse-links' : 'trust',
+    owners: (flags & ReplaceFlag.anyOwner) === 0 ? 'trusted' : 'any',
+  } as const;
+}
+
+const follow = ({ path, refuseParentLinks }: ReplaceRequest): Promise<string> =>
+  followLinks(path, refuseParentLinks);
+const followSync = ({ path, refuseParentLinks }: ReplaceRequest): string =>
+  followLinksSync(path, refuseParentLinks);
+
+/** What becomes of a replace whose stream had not ended when a synchronous one overtook it. */
+const overtaken: ReplaceResult = {
+  ...{ method: 'rename', attempts: 0, waitedMs: 0, durable: false, kept: [], identity: absent },
+  superseded: true,
+};
+
+function inOrder(request: ReplaceRequest, data: GivenBytes | ChunkSource): Promise<ReplaceResult> {
+  // One that is to find something in its place finds what overtook it.
+  const conditional =
+    request.native?.expected !== undefined ||
+    request.ifMatch !== undefined ||
+    (request.flags & ReplaceFlag.createOnly) !== 0;
+  const result = conditional ? null : { ...overtaken, kept: [] };
+  return new PendingReplace(request, replaceSteps(request, data), result).run();
+}
+
+function* replaceSteps(
+  given: ReplaceRequest,
+  data: GivenBytes | ChunkSource,
+): Steps<ReplaceResult> {
+  const { signal } = given;
+  let request = given;
+  if (given.follow) {
+    const step = { start: () => follow(given), finish: () => followSync(given) };
+    request = { ...given, path: yield* make(signal, step), follow: false };
+  }
+  const { ifMatch } = request;
+  if (isHash(ifMatch)) {
+    const options = readOptions(request);
+    const current = yield* make(signal, {
+      start: () => readRegularFile(request.path, options),
+      finish: () => readRegularFileSync(request.path, options),
+    });
+    request = expecting(request, matching(request, ifMatch, current));
+  } else if (ifMatch !== undefined) {
+    request = expecting(request, ifMatch?.identity ?? null);
+  }
+  signal?.throwIfAborted();
   const id = native.openReplacement(...replaceArguments(request));
   const onAbort = (): void => {
     native.cancelReplacement(id);
   };
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    if (data instanceof Uint8Array) {
-      return await commitSteps(request, id, everyStep, data);
-    }
-    return await commitStream(request, id, data);
+    if (data instanceof GivenBytes) return yield* writeAtOnce(request, id, data);
+    return yield* writeStream(request, id, data);
   } finally {
     signal?.removeEventListener('abort', onAbort);
     native.closeReplacement(id);
   }
 }
 
-async function commitStream(
+function* writeAtOnce(request: ReplaceRequest, id: number, data: GivenBytes): Steps<ReplaceResult> {
+  if (data.size <= pieceSize) {
+    return yield* untilSettled(request, (flags) => [id, everyStep | flags, data.bytes]);
+  }
+  const begin = ReplaceStep.begin;
+  yield* untilSettled(request, (flags) => [id, begin | flags, undefined, data.size]);
+  yield* writePieces(request, id, data);
+  verifyBeforeWrite(request.lock);
+  return yield* untilSettled(request, (flags) => [id, ReplaceStep.commit | flags]);
+}
+
+function* writeStream(
   request: ReplaceRequest,
   id: number,
   chunks: ChunkSource,
-): Promise<ReplaceResult> {
-  await untilSettled(request, (flags) => native.replaceSteps(id, ReplaceStep.begin | flags));
-  for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
-    const bytes = toBytes(chunk, 'each chunk of data');
-    toResult(request, await native.replaceSteps(id, ReplaceStep.write, bytes));
+): Steps<ReplaceResult> {
+  yield* untilSettled(request, (flags) => [id, ReplaceStep.begin | flags]);
+  const nextChunk: Step<Data | undefined> = {
+    readsStream: true,
+    start: () => chunks.next(),
+    finish: () => {
+      throw new CannotFinish();
+    },
+  };
+  for (;;) {
+    const chunk = yield* make(request.signal, nextChunk);
+    if (chunk === undefined) break;
+    yield* writePieces(request, id, new GivenBytes(chunk, 'each chunk of data'));
   }
   verifyBeforeWrite(request.lock);
-  return commitSteps(request, id, ReplaceStep.commit);
+  return yield* untilSettled(request, (flags) => [id, ReplaceStep.commit | flags]);
 }
 
-async function commitSteps(
-  request: ReplaceRequest,
-  id: number,
-  steps: number,
-  bytes?: Uint8Array,
-): Promise<ReplaceResult> {
-  return untilSettled(request, (flags) => native.replaceSteps(id, steps | flags, bytes));
+/** Piece by piece, since the addon copies what other threads are to write. */
+function* writePieces(request: ReplaceRequest, id: number, data: GivenBytes): Steps<void> {
+  for (let at = 0; at < data.size; at += pieceSize) {
+    const piece = data.bytes.subarray(at, at + pieceSize);
+    const step = nativeStep([id, ReplaceStep.write, piece]);
+    toResult(request, yield* make(request.signal, step));
+  }
 }
 
 /** Tries steps again while it is only an open file, or a copy under way, that is in their way. */
-async function untilSettled(
+function* untilSettled(
   request: ReplaceRequest,
-  tryOnce: (flags: number) => Promise<NativeReplaceOutcome>,
-): Promise<ReplaceResult> {
+  argumentsOf: (flags: number) => StepArguments,
+): Steps<ReplaceResult> {
+  const { signal } = request;
   const retries = new Retries(request.retry ?? asyncRetry);
-  let outcome = await tryOnce(retries.flags);
+  let outcome = yield* make(signal, nativeStep(argumentsOf(retries.flags)));
   while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
-    await retries.wait(request.signal);
+    yield* make(signal, {
+      start: () => retries.wait(signal),
+      finish: () => {
+        retries.giveUp();
+      },
+    });
     verifyBeforeWrite(request.lock);
-    outcome = await tryOnce(retries.flags);
+    outcome = yield* make(signal, nativeStep(argumentsOf(retries.flags)));
   }
   return toResult(request, outcome, retries);
+}
+
+function nativeStep(args: StepArguments): Step<NativeReplaceOutcome> {
+  let started = false;
+  return {
+    start: () => {
+      started = true;
+      return native.replaceSteps(...args);
+    },
+    finish: () => {
+      const outcome = started ? native.finishSteps(args[0]) : undefined;
+      return outcome ?? native.replaceStepsSync(...args);
+    },
+  };
 }
 
 /** With a lock that is held; at the commit the addon makes sure once more. */
@@ -226,10 +329,20 @@ function replaceArguments(request: ReplaceRequest): ReplaceArguments {
   return [path, flags, mode, { ...options, lock: idOf(lock) }];
 }
 
-function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
+function commitSync(given: ReplaceRequest, data: GivenBytes): ReplaceResult {
+  finishEarlier(given);
+  let request = given;
+  if (given.follow) request = { ...given, path: followSync(given), follow: false };
+  const { ifMatch } = request;
+  if (isHash(ifMatch)) {
+    const current = readRegularFileSync(request.path, readOptions(request));
+    request = expecting(request, matching(request, ifMatch, current));
+  } else if (ifMatch !== undefined) {
+    request = expecting(request, ifMatch?.identity ?? null);
+  }
   const retries = new Retries(request.retry ?? syncRetry);
   const steps = everyStep | retries.flags;
-  let outcome = native.replaceSync(...replaceArguments(request), steps, bytes);
+  let outcome = native.replaceSync(...replaceArguments(request), steps, data.bytes);
   if (!isReplaceFailure(outcome) || outcome.id === undefined) {
     return toResult(request, outcome, retries);
   }
@@ -238,7 +351,7 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
     while (isReplaceFailure(outcome) && outcome.transient && !retries.exhausted) {
       retries.waitSync();
       verifyBeforeWrite(request.lock);
-      outcome = native.replaceStepsSync(id, everyStep | retries.flags, bytes);
+      outcome = native.replaceStepsSync(id, everyStep | retries.flags, data.bytes);
     }
     return toResult(request, outcome, retries);
   } finally {
@@ -246,30 +359,32 @@ function commitSync(request: ReplaceRequest, bytes: Uint8Array): ReplaceResult {
   }
 }
 
-/** Where the lock and the file of a compare-and-swap are found: where the replace finds them. */
-function placeOptions(request: ReplaceRequest) {
-  return { parents: refusesParentLinks(request) ? 'refuse-links' : 'trust' } as const;
-}
-
 function readOptions(request: ReplaceRequest): ReadOptions {
   const journalDir = request.native?.journalDir;
-  return { ...placeOptions(request), journalDir, maxBytes: 2 ** 31 - 1 };
+  return { ...placeOptions(request), journalDir, maxBytes: longestHashed };
 }
 
-/** Compares, and lets the addon compare the identity once more just before it publishes. */
-function expectMatch(
+const isHash = (expected: ExpectedFile | undefined): expected is { sha256: string } =>
+  typeof expected === 'object' && expected !== null && 'sha256' in expected;
+
+/** The addon compares before it begins, and once more just before it publishes. */
+function expecting(request: ReplaceRequest, identity: FileIdentity | null): ReplaceRequest {
+  // Text that is no identity is that of no file, not of an absent one.
+  if (identity !== null && !anIdentity.test(identity)) throw conflict(request);
+  return { ...request, native: { ...request.native, expected: identity ?? absent } };
+}
+
+/** As the addon writes it; not all zeros, which would stand for an absent file. */
+const anIdentity = /^(?!0+(?::0+){5}$)\d{1,20}(?::\d{1,20}){5}$/;
+
+/** The identity of the file that has the expected contents. */
+function matching(
   request: ReplaceRequest,
-  expected: ExpectedFile,
+  { sha256 }: { sha256: string },
   current: { contents: Buffer; identity: FileIdentity } | null,
-): void {
-  request.native = { ...request.native, expected: current?.identity ?? absent };
-  const matches =
-    expected === null || current === null
-      ? expected === current
-      : 'identity' in expected
-        ? expected.identity === current.identity
-        : expected.sha256 === sha256Hex(current.contents);
-  if (!matches) throw conflict(request);
+): FileIdentity {
+  if (current === null || sha256Hex(current.contents) !== sha256) throw conflict(request);
+  return current.identity;
 }
 
 function conflict(request: ReplaceRequest): Error {

@@ -8,7 +8,7 @@ const delays = [1, 2, 5, 10, 20, 50, 100];
 export class Retries {
   attempts = 1;
   waitedMs = 0;
-  readonly #budget: number;
+  #budget: number;
   readonly #longestDelay: number;
 
   /** Milliseconds of waiting in all, and before one try. */
@@ -19,6 +19,11 @@ export class Retries {
 
   get exhausted(): boolean {
     return this.waitedMs >= this.#budget;
+  }
+
+  /** The next try is the last one. */
+  giveUp(): void {
+    this.#budget = this.waitedMs;
   }
 
   /** What the addon is to be told with the next try. */

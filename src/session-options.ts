@@ -2,7 +2,7 @@ import { checkNames, oneOf, toSignal, toTimeout } from './option-checks.js';
 import { toTarget } from './path.js';
 import { show } from './show.js';
 import { sessionIdentity, type SessionIdentity } from './sanitize.js';
-import { defaultTimeout } from './update.js';
+import { defaultTimeout } from './replace-options.js';
 
 export interface SessionLockOptions {
   /** Milliseconds for which a transition waits for another one. 0 is one try. @default 30000 */

@@ -8,7 +8,7 @@ import { toPath } from './path.js';
 import { readRegularFile } from './read-file.js';
 import { replaceFile } from './replace.js';
 import { safeFileName } from './sanitize.js';
-import { defaultTimeout } from './update.js';
+import { defaultTimeout } from './replace-options.js';
 
 /**
  * The path of a session's own file or directory in the directory `root`: `root` joined to `safeFileName(sessionId)`. It

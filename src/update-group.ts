@@ -1,5 +1,5 @@
 /** The calls of `updateFile` that share rounds: what a round does with the file. */
-import { toBytes, type Data } from './bytes.js';
+import { GivenBytes, toBytes, type Data } from './bytes.js';
 import type { FileLock } from './file-lock.js';
 import type { LockRequest } from './options.js';
 import { readChecked } from './read-file.js';
@@ -52,6 +52,13 @@ export function commitOf(
   return { ...replace, lock, native: { ...replace.native, expected: read ?? absent } };
 }
 
+/** What a function returns is the file's; what is done to that buffer later is not. */
+export function copyOfReturned(returned: Data): Buffer {
+  return typeof returned === 'string'
+    ? Buffer.from(returned)
+    : Buffer.from(toBytes(returned, 'what fn returns'));
+}
+
 class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
   readonly lock: LockRequest;
   readonly maxCalls = 64;
@@ -73,14 +80,13 @@ class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
     // A copy, so that what one does to it in place is nothing to the next.
     const returned = await fn(contents && Buffer.from(contents));
     if (returned === undefined) return current;
-    // And another, so that what the function does to it later is nothing to the file.
-    return { contents: Buffer.from(toBytes(returned, 'what fn returns')), identity };
+    return { contents: copyOfReturned(returned), identity };
   }
 
   /** Compare-and-swap, with the lock too: somebody else may have gone on without it. */
   async commit({ contents }: FileState, before: FileState, held: FileLock): Promise<void> {
     if (contents === null) return;
-    await replace(commitOf(this.#request.replace, before.identity, held), contents);
+    await replace(commitOf(this.#request.replace, before.identity, held), new GivenBytes(contents));
   }
 
   toResult({ contents }: FileState): Contents {

@@ -1,5 +1,5 @@
 /** Locked read-modify-write: no update of a shared file is ever lost or torn. */
-import { toBuffer, toBytes, type Data } from './bytes.js';
+import { GivenBytes, type Data } from './bytes.js';
 import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
 import { releaseSyncOrWarn } from './lock.js';
@@ -10,6 +10,7 @@ import { show } from './show.js';
 import { readCheckedSync } from './read-file.js';
 import { replaceSync, syncRetry } from './replace.js';
 import {
+  defaultTimeout,
   replaceOptionNames,
   toReadRequest,
   toReplaceRequest,
@@ -17,7 +18,13 @@ import {
 } from './replace-options.js';
 import { Retries } from './retries.js';
 import { acquireSync } from './taking.js';
-import { commitOf, joinUpdates, type UpdateFunction, type UpdateRequest } from './update-group.js';
+import {
+  commitOf,
+  copyOfReturned,
+  joinUpdates,
+  type UpdateFunction,
+  type UpdateRequest,
+} from './update-group.js';
 
 type LockPart = Pick<
   LockOptions,
@@ -26,7 +33,7 @@ type LockPart = Pick<
 
 type ReplacePart<Options extends ReplaceSyncOptions> = Omit<
   Options,
-  'ifMatch' | 'lock' | 'createOnly' | 'links'
+  'ifMatch' | 'lock' | 'createOnly' | 'links' | 'timeout'
 >;
 
 export interface UpdateSyncOptions extends LockPart, ReplacePart<ReplaceSyncOptions> {
@@ -45,8 +52,6 @@ export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
   signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds that whatever takes a lock for one step waits for it, unless told otherwise. */
-export const defaultTimeout = 30_000;
 const ownNames = new Set(['maxBytes']);
 const lockNames = new Set([
   ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],
@@ -60,7 +65,7 @@ const namesElsewhere = new Set([...updateNames, ...lockOptionNames]);
 /** What each step is told. */
 const namesForLock = new Set([...lockNames, 'links', 'parents']);
 const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents', 'owners']);
-const namesForReplace = without(replaceOptionNames, 'signal');
+const namesForReplace = without(without(replaceOptionNames, 'signal'), 'timeout');
 
 /**
  * Changes a file under its lock: takes the lock, reads, calls `fn`, replaces the file by what it returned, releases.
@@ -110,10 +115,13 @@ export function updateFileSync(
         verifyBeforeWrite(held);
         return read && read.contents;
       }
-      const bytes = toBytes(returned, 'what fn returns');
+      const contents = copyOfReturned(returned);
       try {
-        replaceSync(commitOf(request.replace, read?.identity ?? null, held), bytes);
-        return toBuffer(bytes);
+        replaceSync(
+          commitOf(request.replace, read?.identity ?? null, held),
+          new GivenBytes(contents),
+        );
+        return contents;
       } catch (error) {
         if (!isConflict(error) || retries.exhausted) throw error;
       }

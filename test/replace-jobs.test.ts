@@ -26,13 +26,21 @@ async function jobsDuring(use: () => unknown): Promise<string[]> {
   return jobs;
 }
 
-test('a Buffer of any length is replaced in one job off this thread, and in none by the synchronous form', async () => {
+test('replaceFile makes one job off this thread when a Buffer has at most a MiB, and one for each MiB otherwise', async () => {
   await withTemporaryDirectory(async (directory) => {
     const file = path.join(directory, 'file');
-    for (const length of [0, 1, 100_000, 5_000_000]) {
+    const begin = 1;
+    const commit = 1;
+    for (const [length, count] of [
+      [0, 1],
+      [1, 1],
+      [1024 * 1024, 1],
+      // Its memory is copied, so that nothing is used after it was transferred; but never all of it at once.
+      [5_000_000, begin + 5 + commit],
+    ] as const) {
       for (const options of [{}, { durability: 'full' }, { copyFallback: 'always' }] as const) {
         const data = Buffer.alloc(length, 'n');
-        expect(await jobsDuring(() => replaceFile(file, data, options))).toHaveLength(1);
+        expect(await jobsDuring(() => replaceFile(file, data, options))).toHaveLength(count);
         expect(await jobsDuring(() => replaceFileSync(file, data, options))).toEqual([]);
       }
     }
