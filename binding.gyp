@@ -72,6 +72,7 @@
             'native/posix/directory.cc',
             'native/posix/lock_access.cc',
             'native/posix/lock_file.cc',
+            'native/posix/make_directory.cc',
             'native/posix/process.cc',
             'native/posix/replace_file.cc',
             'native/posix/thread.cc',

@@ -9,6 +9,8 @@
 namespace holdfast {
 
 const int kSearch = O_PATH | O_DIRECTORY | O_CLOEXEC;
+// O_PATH asks for no permission on what is opened.
+const uint32_t kModeOfNewDirectory = 0;
 
 namespace {
 

@@ -17,6 +17,8 @@ namespace holdfast {
 
 namespace {
 
+// The number is the same on every architecture that Node runs on.
+constexpr long kFchmodat2 = 452;
 constexpr char kTriedAttribute[] = "user.holdfast";
 
 // Reads the attribute into `value`; `*exists` is false if there is none.
@@ -62,8 +64,15 @@ Error SetModeOfPath(int directory, uint32_t mode) {
   // fchmod() does not take a descriptor that was opened with O_PATH; its name in /proc does (open(2)).
   char path[32];
   snprintf(path, sizeof(path), "/proc/self/fd/%d", directory);
-  if (chmod(path, static_cast<mode_t>(mode)) != 0) return LastError("chmod");
-  return {};
+  if (chmod(path, static_cast<mode_t>(mode)) == 0) return {};
+  Error error = LastError("chmod");
+  if (error.number != ENOENT) return error;
+  // Without /proc: since Linux 6.6 by the descriptor itself, else by one for reading.
+  if (syscall(kFchmodat2, directory, "", mode, AT_EMPTY_PATH) == 0) return {};
+  const Handle readable(
+      RetryOnInterrupt([&] { return openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!readable.valid()) return error;
+  return SetMode(readable.get(), mode);
 }
 
 bool IsMountPoint(const Directory& directory, const std::string& name) {

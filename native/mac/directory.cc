@@ -6,6 +6,8 @@
 namespace holdfast {
 
 const int kSearch = O_SEARCH | O_DIRECTORY | O_CLOEXEC;
+// O_SEARCH asks for the right to search.
+const uint32_t kModeOfNewDirectory = 0300;
 
 Error OpenDirectory(const std::string& path, ParentPolicy parents, Directory* directory) {
   // O_NOFOLLOW_ANY: a link in any component is ELOOP (open(2)).

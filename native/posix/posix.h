@@ -52,6 +52,8 @@ Error InspectDirectory(int directory, struct stat* status, bool* append_only);
 
 // How directories are opened: with the right to search them, not the right to list them.
 extern const int kSearch;
+// Permissions that no directory has but one that was just made, and with which its maker can open it by kSearch.
+extern const uint32_t kModeOfNewDirectory;
 // What stat(2) says of an owner that has no number in this user namespace; -1 where there are none.
 int64_t UnmappedOwner();
 

@@ -111,18 +111,4 @@ bool IsOwnedByUs(const FileStatus& status) {
   return status.owner == static_cast<int64_t>(geteuid());
 }
 
-Error MakeDirectory(const Directory& parent, const std::string& name, std::optional<uint32_t> mode,
-                    Directory* directory, bool* created) {
-  const int descriptor = DescriptorOf(parent);
-  const auto asked = static_cast<mode_t>(mode.value_or(0777));
-  *created = mkdirat(descriptor, name.c_str(), asked) == 0;
-  if (!*created && errno != EEXIST) return LastError("mkdir");
-  Error error = OpenChildDirectory(descriptor, name, /*follow_links=*/!*created, directory);
-  if (!error.ok() || !*created) return error;
-  const uint32_t wanted = mode.value_or(directory->mode | S_IRWXU);
-  if (wanted == directory->mode) return {};
-  directory->mode = wanted;
-  return SetDirectoryMode(*directory, wanted);
-}
-
 }  // namespace holdfast

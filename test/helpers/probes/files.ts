@@ -185,6 +185,15 @@ export const files = {
         whyNot('umount', [directory]),
     ),
 
+  /** A program can be run that sees no /proc. */
+  withoutProc: () =>
+    whyNot('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      'mount -t tmpfs none /proc && ! test -e /proc/self',
+    ]) ?? whyNot('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'true']),
+
   /** A small ext4 can be made in a file and mounted. */
   mountExt4: () =>
     inTemporaryDirectory((directory) => {
