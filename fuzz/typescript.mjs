@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 
 import fc from 'fast-check';
 
@@ -15,6 +16,7 @@ import { encodeLine } from '../dist-modules/jobs/log.js';
 import { idOfName, jobNameOfLog, jobNameOfState, logNameOf } from '../dist-modules/jobs/names.js';
 import { toJournalLine } from '../dist-modules/journal-line.js';
 import { beside } from '../dist-modules/links.js';
+import { native } from '../dist-modules/native.js';
 import { toPrintableJson } from '../dist-modules/printable.js';
 import { describeHolder, holderOf } from '../dist-modules/record.js';
 import { safeFileName, sanitizeSessionId, sessionIdentity } from '../dist-modules/sanitize.js';
@@ -52,6 +54,19 @@ const sessionFile = textOf(
   ...['token=', 'pid=', 'host=', '1', '0', '9007199254740993', '\n', '=', '../', '\u0085', ' '],
 );
 const count = fc.maxSafeNat();
+const anyField = textOf('0', '1', '9007199254740991', 'a', '-', '\u0080', ' ');
+
+/** A record with these fields, and a check sum that is right. */
+function recordOf(fields) {
+  const lines = Object.entries(fields).map(([key, value]) => `${key}=${value}\n`);
+  const text = `holdfast lock 1\n${lines.join('')}`;
+  const sum = crc32(Buffer.from(text, 'latin1')).toString(16).padStart(8, '0');
+  const block = Buffer.alloc(1024, ' ');
+  block.write(`${text}sum=${sum}\n`, 'latin1');
+  block[block.length - 1] = 0x0a;
+  return block;
+}
+
 const fields = fc.record({
   status: fc.constantFrom('processing', 'completed', 'failed'),
   progress_pct: fc.integer({ min: 0, max: 100 }),
@@ -170,24 +185,27 @@ const properties = {
   'printable JSON: says what JSON says': inputs(fc.jsonValue(), (value) => {
     assert.deepEqual(JSON.parse(toPrintableJson(value)), JSON.parse(JSON.stringify(value)));
   }),
-  'record: any holder can be told of': inputs(
-    fc.record({
-      state: fc.nat(3),
-      pid: fc.nat(),
-      host: anyId,
-      startToken: anyId,
-      sessionId: anyId,
-      sessionHash: fc.string(),
-      acquiredAt: count,
-      token: count,
-      ttl: count,
-      epoch: count,
-      sessionRejected: fc.boolean(),
-    }),
-    (record) => {
+  'record: from bytes to a message': inputs(
+    fc.record(
+      {
+        pid: fc.oneof(fc.constant(1), fc.maxSafeNat(), anyField),
+        host: fc.oneof(fc.constant('host'), anyField),
+        start_token: anyField,
+        session_id: anyField,
+        session_hash: anyField,
+        acquired_at: fc.oneof(fc.constant(Number.MAX_SAFE_INTEGER), fc.maxSafeNat(), anyField),
+        token: fc.oneof(fc.maxSafeNat(), fc.nat()),
+        ttl: fc.oneof(fc.maxSafeNat(), anyField),
+        epoch: fc.oneof(fc.maxSafeNat(), anyField),
+      },
+      { requiredKeys: ['pid', 'host', 'acquired_at', 'token'] },
+    ),
+    (fields) => {
+      const record = native.parseRecord(recordOf(fields), 1024);
       const holder = holderOf(record, '/lock');
       assert.equal(holder === null, record.pid === 0);
       assert.equal(typeof describeHolder(holder), 'string');
+      assert.equal(typeof JSON.stringify(holder), 'string');
     },
   ),
   'Windows path: once is enough, and no name is a device': inputs(anyPath, (text) => {
