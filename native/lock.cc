@@ -55,7 +55,7 @@ Error Look(const LockFile& lock_file, FileStatus* status, DecodedRecord* found, 
   *moved = status->kind == FileKind::kAbsent || status->identity != lock_file.identity;
   if (*moved) return {};
   if (status->link_count > 1) {
-    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", location.path);
+    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", location.path, status->owner);
   }
   error = ReadRecord(lock_file.file.get(), status->size, found);
   if (!error.ok()) return WithPath(error, location.path);

@@ -21,9 +21,10 @@ Error CheckOwner(const Directory& directory, const FileStatus& file, bool trust_
 
 Error CheckOpenFile(const Directory& directory, const FileStatus& file, bool trust_any_owner) {
   if (file.kind != FileKind::kRegular) {
-    return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "open", {}, file.owner);
   }
-  if (file.link_count > 1) return Error::Refused(Refusal::kHardLink, EMLINK, "open");
+  if (file.link_count > 1)
+    return Error::Refused(Refusal::kHardLink, EMLINK, "open", {}, file.owner);
   return CheckOwner(directory, file, trust_any_owner);
 }
 
@@ -33,7 +34,7 @@ Error CheckName(const Directory& directory, const std::string& name, const FileI
   Error error = InspectName(directory, name, &now);
   *in_place = error.ok() && now.kind != FileKind::kAbsent && now.identity == file;
   if (*in_place && now.link_count > 1) {
-    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat");
+    return Error::Refused(Refusal::kHardLink, EMLINK, "lstat", {}, now.owner);
   }
   return error;
 }

@@ -90,9 +90,17 @@ const byWhom = (owner: number) =>
 /** In the order of `Refusal` in native/error.h. */
 const refusals: readonly (RefusalKind | null)[] = [
   null,
-  { code: 'ELOOP', reason: () => 'refused to follow a link' },
-  { code: 'EMLINK', reason: () => 'refused a file with more than one name (hard link)' },
-  { code: 'EINVAL', reason: () => 'refused what is not a regular file' },
+  { code: 'ELOOP', reason: (owner) => `refused to follow a link${byWhom(owner)}` },
+  {
+    code: 'EMLINK',
+    reason: (owner) =>
+      `refused a file with more than one name (hard link)${byWhom(owner)}: remove the other names`,
+  },
+  {
+    code: 'EINVAL',
+    reason: (owner) =>
+      `refused what is not a regular file${byWhom(owner)}: move it away, or use another path`,
+  },
   {
     code: 'EPERM',
     reason: (owner) =>

@@ -58,10 +58,10 @@ Error RefusalToOpen(const Directory& directory, const std::string& name, int ope
   }
   switch (status.kind) {
     case FileKind::kLink:
-      return Error::Refused(Refusal::kLink, ELOOP, "open");
+      return Error::Refused(Refusal::kLink, ELOOP, "open", {}, status.owner);
     case FileKind::kDirectory:
     case FileKind::kOther:
-      return Error::Refused(Refusal::kNotRegular, EINVAL, "open");
+      return Error::Refused(Refusal::kNotRegular, EINVAL, "open", {}, status.owner);
     default:
       break;
   }
