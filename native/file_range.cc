@@ -11,12 +11,9 @@ namespace holdfast {
 
 namespace {
 
-Error OpenRange(const FileRange& range, FileAccess access, Directory* directory, Handle* file,
-                FileStatus* status) {
+Error OpenParent(const FileRange& range, Directory* directory) {
   const std::string parent = ParentOf(range.path);
-  Error error = OpenDirectory(parent, range.parents, directory);
-  if (!error.ok()) return WithPath(error, parent);
-  return WithPath(OpenFile(*directory, NameOf(range.path), access, file, status), range.path);
+  return WithPath(OpenDirectory(parent, range.parents, directory), parent);
 }
 
 Error WriteAndFlush(const TailRequest& request, NativeHandle file, uint64_t file_size,
@@ -45,11 +42,12 @@ Error WriteTail(const TailRequest& request, const char* data, size_t size, bool*
   Directory directory;
   Handle file;
   FileStatus status;
-  Error error = OpenRange(range, FileAccess::kReadWrite, &directory, &file, &status);
+  Error error = OpenParent(range, &directory);
+  if (!error.ok()) return error;
+  error = OpenForWriting(directory, NameOf(range.path), FileAccess::kReadWrite,
+                         range.trust_any_owner, &file, &status);
   *exists = file.valid();
-  if (!error.ok() || !file.valid()) return error;
-  error = CheckOpenFile(directory, status, request.trust_any_owner);
-  if (!error.ok()) return WithPath(error, range.path);
+  if (!error.ok() || !file.valid()) return WithPath(error, range.path);
   *file_size = status.size;
   if (status.size < range.offset) return {};
   error = WriteAndFlush(request, file.get(), status.size, data, size);
@@ -61,12 +59,16 @@ Error ReadRange(const FileRange& range, size_t size, bool* exists, std::vector<c
   Directory directory;
   Handle file;
   FileStatus status;
-  Error error = OpenRange(range, FileAccess::kRead, &directory, &file, &status);
+  Error error = OpenParent(range, &directory);
+  if (!error.ok()) return error;
+  error = OpenFile(directory, NameOf(range.path), FileAccess::kRead, &file, &status);
   *exists = file.valid();
-  if (!error.ok() || !file.valid()) return error;
+  if (!error.ok() || !file.valid()) return WithPath(error, range.path);
   if (status.kind != FileKind::kRegular) {
     return Error::Refused(Refusal::kNotRegular, EINVAL, "open", range.path);
   }
+  error = CheckOwner(directory, status, range.trust_any_owner);
+  if (!error.ok()) return WithPath(error, range.path);
   // No more memory than there is to read, whatever is asked for.
   const uint64_t rest = status.size > range.offset ? status.size - range.offset : 0;
   contents->resize(std::min<uint64_t>(size, rest));

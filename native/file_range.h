@@ -14,23 +14,23 @@ struct FileRange {
   std::string path;  // absolute
   ParentPolicy parents = ParentPolicy::kTrust;
   uint64_t offset = 0;
+  // Also of a file that CheckOwner() refuses.
+  bool trust_any_owner = false;
 };
 
 struct TailRequest {
   FileRange range;
   Durability durability = Durability::kOrdered;
-  // Also write to a file that somebody else could have planted.
-  bool trust_any_owner = false;
 };
 
-// Makes `size` bytes the end of the file, from the offset on: what was behind it is gone. Refuses links, files with other
-// names, and what a lock file's checks refuse, on the descriptor that is written to. Nothing is written when there is no such
+// Makes `size` bytes the end of the file, from the offset on: what was behind it is gone. Refuses what OpenForWriting()
+// refuses, on the descriptor that is written to. Nothing is written when there is no such
 // file, or when it ends before the offset: `*exists` and `*file_size` (as it was) tell. A failure cuts the file off at the
 // offset again, as far as that can be done.
 Error WriteTail(const TailRequest& request, const char* data, size_t size, bool* exists,
                 uint64_t* file_size);
 
-// Reads `size` bytes; fewer only at the end of the file.
+// Reads `size` bytes; fewer only at the end of the file. Refuses links, what is not regular, and foreign files.
 Error ReadRange(const FileRange& range, size_t size, bool* exists, std::vector<char>* contents);
 
 }  // namespace holdfast

@@ -14,12 +14,13 @@ namespace {
 using Napi::CallbackInfo;
 using Napi::Value;
 
-// (path, refuseParentLinks, offset, …)
+// (path, refuseParentLinks, offset, anyOwner, …)
 FileRange RangeOf(const CallbackInfo& info) {
   FileRange range;
   range.path = StringAt(info, 0);
   range.parents = FlagAt(info, 1) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
   range.offset = static_cast<uint64_t>(IntegerAt(info, 2));
+  range.trust_any_owner = FlagAt(info, 3);
   return range;
 }
 
@@ -52,7 +53,6 @@ struct TailWriting {
 Value WriteFileTail(const CallbackInfo& info) {
   TailWriting writing;
   writing.request.range = RangeOf(info);
-  writing.request.trust_any_owner = FlagAt(info, 3);
   writing.request.durability = static_cast<Durability>(NumberAt(info, 4));
   const Bytes bytes = BytesAt(info, 5);
   writing.data = bytes.data;
@@ -76,11 +76,11 @@ struct RangeReading {
   }
 };
 
-// (path, refuseParentLinks, offset, size)
+// (path, refuseParentLinks, offset, anyOwner, size)
 Value ReadFileRange(const CallbackInfo& info) {
   RangeReading reading;
   reading.range = RangeOf(info);
-  reading.size = static_cast<size_t>(IntegerAt(info, 3));
+  reading.size = static_cast<size_t>(IntegerAt(info, 4));
   return PoolWorker<RangeReading>::Start(info.Env(), std::move(reading));
 }
 
@@ -88,8 +88,8 @@ Value ReadFileRange(const CallbackInfo& info) {
 
 void ExportFileRangeFunctions(Napi::Object exports, AddonData* data) {
   using namespace arguments;
-  const auto range = kText + kFlag + kId;
-  Export<WriteFileTail>(exports, "writeFileTail", data, range + kFlag + kNumber + kBytes);
+  const auto range = kText + kFlag + kId + kFlag;
+  Export<WriteFileTail>(exports, "writeFileTail", data, range + kNumber + kBytes);
   Export<ReadFileRange>(exports, "readFileRange", data, range + kId);
 }
 

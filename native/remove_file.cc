@@ -1,5 +1,7 @@
 #include "remove_file.h"
 
+#include <cerrno>
+
 #include "path.h"
 
 namespace holdfast {
@@ -14,9 +16,21 @@ Error RemoveFile(const RemoveRequest& request, bool* removed) {
   FileStatus status;
   error = InspectName(directory, name, &status);
   if (!error.ok()) return WithPath(error, path);
-  if (status.kind != FileKind::kRegular || !(VersionOf(status) == request.expected)) return {};
+  if (status.kind == FileKind::kAbsent) return {};
+  if (request.expected) {
+    if (status.kind != FileKind::kRegular || !(VersionOf(status) == *request.expected)) return {};
+  } else if (status.kind == FileKind::kDirectory) {
+    return Error::Refused(Refusal::kNotRegular, EINVAL, "unlink", path);
+  }
   error = RemoveName(directory, name, status.identity);
   *removed = error.ok();
+  return WithPath(error, path);
+}
+
+Error ListNames(const std::string& path, ParentPolicy parents, std::vector<std::string>* names) {
+  Directory directory;
+  Error error = OpenDirectory(path, parents, &directory);
+  if (error.ok()) error = FindNames(directory, "", "", names);
   return WithPath(error, path);
 }
 

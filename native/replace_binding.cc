@@ -313,6 +313,7 @@ struct Reading {
       object.Set("error", ErrorValueOf(env, error));
     } else if (outcome.exists) {
       object.Set("identity", VersionText(outcome.version));
+      object.Set("modifiedMs", static_cast<double>(outcome.version.modified) / 1e6);
       object.Set("contents",
                  Napi::Buffer<char>::Copy(env, outcome.contents.data(), outcome.contents.size()));
     }
@@ -368,9 +369,39 @@ Value RemoveRegularFile(const CallbackInfo& info) {
   Removal removal;
   removal.request.path = StringOf(options, "path");
   removal.request.parents = ParentsOf(options);
-  removal.request.expected = VersionOfText(StringOf(options, "expected"));
+  if (options.Has("expected")) {
+    removal.request.expected = VersionOfText(StringOf(options, "expected"));
+  }
   if (info.Env().IsExceptionPending()) return {};
   return PoolWorker<Removal>::Start(info.Env(), std::move(removal));
+}
+
+struct Listing {
+  std::string path;
+  ParentPolicy parents = ParentPolicy::kTrust;
+  std::vector<std::string> names;
+  Error error;
+
+  void Run() { error = ListNames(path, parents, &names); }
+
+  Napi::Object ToValue(Napi::Env env) const {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("ok", error.ok());
+    if (!error.ok()) object.Set("error", ErrorValueOf(env, error));
+    Napi::Array listed = Napi::Array::New(env, names.size());
+    uint32_t index = 0;
+    for (const std::string& name : names) listed.Set(index++, name);
+    object.Set("names", listed);
+    return object;
+  }
+};
+
+// (path, refuseParentLinks)
+Value ListDirectory(const CallbackInfo& info) {
+  Listing listing;
+  listing.path = StringAt(info, 0);
+  listing.parents = FlagAt(info, 1) ? ParentPolicy::kRefuseLinks : ParentPolicy::kTrust;
+  return PoolWorker<Listing>::Start(info.Env(), std::move(listing));
 }
 
 }  // namespace
@@ -389,6 +420,7 @@ void ExportReplaceFunctions(Napi::Object exports, AddonData* data) {
   Export<ReadFile>(exports, "readFile", data, kOptions);
   Export<ReadFileSync>(exports, "readFileSync", data, kOptions);
   Export<RemoveRegularFile>(exports, "removeFile", data, kOptions);
+  Export<ListDirectory>(exports, "listNames", data, kText + kFlag);
 }
 
 }  // namespace holdfast

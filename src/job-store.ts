@@ -2,14 +2,7 @@
 import { checkArgumentCount } from './option-checks.js';
 import { join } from 'node:path';
 import { HoldfastError } from './errors.js';
-import {
-  isAboutFile,
-  listFiles,
-  openStore,
-  readState,
-  readStateUnlocked,
-  removeFile,
-} from './jobs/files.js';
+import { isAboutFile, listFiles, openStore, readState, readStateUnlocked } from './jobs/files.js';
 import { encodeLine, missingLog, readLines } from './jobs/log.js';
 import {
   idOfName,
@@ -48,6 +41,7 @@ import {
 } from './jobs/state.js';
 import { changeUnderLock } from './lock.js';
 import type { WithLockOptions } from './options.js';
+import { removeFile } from './remove-file.js';
 import { copyOfError } from './round-call.js';
 import { RoundGroups } from './rounds.js';
 
@@ -304,7 +298,7 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
       const state = await readState(this.#settings, place);
       if (state?.log.file === log) return;
       held.verify();
-      await removeFile(join(this.directory, log));
+      await removeFile(join(this.directory, log), null, this.#settings.read);
     });
   }
 }

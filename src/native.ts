@@ -191,15 +191,16 @@ export type NativeReading =
   /** `transient`: a copy into the file is under way, and another try may succeed. */
   | { ok: false; transient: boolean; error: NativeError }
   | { ok: true; exists: false }
-  | { ok: true; exists: true; identity: string; contents: Buffer };
+  | { ok: true; exists: true; identity: string; modifiedMs: number; contents: Buffer };
 
 interface NativeRemoveOptions {
   path: string;
   refuseParentLinks: boolean;
-  /** An identity. */
-  expected: string;
+  /** An identity; without one any file of that name is removed. */
+  expected?: string;
 }
 
+type NativeListing = { ok: false; error: NativeError } | { ok: true; names: string[] };
 type NativeRemoval =
   | { ok: false; transient: boolean; error: NativeError }
   /** Not removed: it was not the expected file. */
@@ -225,7 +226,7 @@ type NativeTailWriting =
 type NativeRangeReading =
   { ok: false; error: NativeError } | { ok: true; exists: boolean; contents: Buffer };
 
-type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number];
+type RangeArguments = [path: string, refuseParentLinks: boolean, offset: number, anyOwner: boolean];
 
 type AcquireArguments = [
   target: string,
@@ -297,9 +298,10 @@ interface NativeBinding {
   readFile(options: NativeReadOptions): Promise<NativeReading>;
   readFileSync(options: NativeReadOptions): NativeReading;
   removeFile(options: NativeRemoveOptions): Promise<NativeRemoval>;
+  listNames(path: string, refuseParentLinks: boolean): Promise<NativeListing>;
 
   writeFileTail(
-    ...range: [...RangeArguments, anyOwner: boolean, durability: number, bytes: Uint8Array]
+    ...range: [...RangeArguments, durability: number, bytes: Uint8Array]
   ): Promise<NativeTailWriting>;
   readFileRange(...range: [...RangeArguments, size: number]): Promise<NativeRangeReading>;
 

@@ -35,7 +35,7 @@ export async function readRegularFile(
   options?: ReadOptions,
 ): Promise<FileContents | null> {
   checkArgumentCount('readRegularFile', arguments.length, 2);
-  return readChecked(toReadRequest('readRegularFile', path, options));
+  return withoutTime(await readChecked(toReadRequest('readRegularFile', path, options)));
 }
 
 /** As {@link readRegularFile}, on this thread. */
@@ -44,14 +44,21 @@ export function readRegularFileSync(
   options?: ReadOptions,
 ): FileContents | null {
   checkArgumentCount('readRegularFileSync', arguments.length, 2);
-  return readCheckedSync(toReadRequest('readRegularFileSync', path, options));
+  return withoutTime(readCheckedSync(toReadRequest('readRegularFileSync', path, options)));
+}
+
+/** What was read, and when it had last changed by the file system's clock: milliseconds since 1970. */
+type TimedContents = FileContents & { modifiedMs: number };
+
+function withoutTime(read: TimedContents | null): FileContents | null {
+  return read && { contents: read.contents, identity: read.identity };
 }
 
 /** A checked {@link readRegularFile}, also of an update. */
 export async function readChecked({
   native: asked,
   follow,
-}: ReadRequest): Promise<FileContents | null> {
+}: ReadRequest): Promise<TimedContents | null> {
   const options = follow
     ? { ...asked, path: await followLinks(asked.path, asked.refuseParentLinks) }
     : asked;
@@ -66,7 +73,7 @@ export async function readChecked({
 }
 
 /** As {@link readChecked}, on this thread. */
-export function readCheckedSync({ native: asked, follow }: ReadRequest): FileContents | null {
+export function readCheckedSync({ native: asked, follow }: ReadRequest): TimedContents | null {
   const options = follow
     ? { ...asked, path: followLinksSync(asked.path, asked.refuseParentLinks) }
     : asked;
@@ -79,8 +86,9 @@ export function readCheckedSync({ native: asked, follow }: ReadRequest): FileCon
   return toContents(reading);
 }
 
-function toContents(reading: NativeReading): FileContents | null {
+function toContents(reading: NativeReading): TimedContents | null {
   if (!reading.ok) throw toError(reading.error);
   if (!reading.exists) return null;
-  return { contents: reading.contents, identity: reading.identity };
+  const { contents, identity, modifiedMs } = reading;
+  return { contents, identity, modifiedMs };
 }

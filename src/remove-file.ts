@@ -12,18 +12,23 @@ export interface RemoveOptions {
 }
 
 /**
- * Removes the file `path` if it is the one with `identity`, unchanged; resolves with whether it did. Atomic only among
- * those who hold the lock that goes with the file.
+ * Removes the file `path` if it is the one with `identity`, unchanged, or, with null, whatever file it is; resolves with
+ * whether it did. Atomic only among those who hold the lock that goes with the file.
  */
 export async function removeFile(
   path: string,
-  identity: FileIdentity,
+  identity: FileIdentity | null,
   { parents, signal }: RemoveOptions,
 ): Promise<boolean> {
   const refuseParentLinks = parents === 'refuse-links';
+  const request = {
+    path,
+    refuseParentLinks,
+    ...(identity === null ? {} : { expected: identity }),
+  };
   const retries = new Retries(retryMs);
   for (;;) {
-    const removal = await native.removeFile({ path, refuseParentLinks, expected: identity });
+    const removal = await native.removeFile(request);
     if (removal.ok) return removal.removed;
     if (!removal.transient || retries.exhausted) throw toError(removal.error);
     await retries.wait(signal);

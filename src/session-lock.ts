@@ -1,16 +1,15 @@
 /** A lock that outlives its process: a file that says which session holds it, and for how long. */
 import { checkArgumentCount } from './option-checks.js';
-import { promises } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { HoldfastError } from './errors.js';
 import { publish } from './events.js';
 import type { FileLock } from './file-lock.js';
 import { changeUnderLock } from './lock.js';
-import { readRegularFile } from './read-file.js';
+import { readChecked } from './read-file.js';
 import { removeFile } from './remove-file.js';
 import { replaceFile } from './replace.js';
-import type { FileIdentity } from './replace-options.js';
+import { toReadRequest, type FileIdentity } from './replace-options.js';
 import type { SessionIdentity } from './sanitize.js';
 import {
   formatSessionFile,
@@ -67,6 +66,13 @@ const sessionFileMode = 0o600;
 
 /** What a change came to: what the file says now, rightly nothing, or nothing as somebody who asks for no lock was faster. */
 type Outcome = { record: SessionLockRecord | null } | 'not-made' | 'overtaken';
+
+interface ReadSessionFile {
+  parsed: ParsedSessionFile;
+  identity: FileIdentity;
+  /** When it last changed by the file system's clock: milliseconds since 1970. */
+  modifiedMs: number;
+}
 
 /** A status, and what is needed to change the file that it is about. */
 interface Look {
@@ -238,10 +244,11 @@ export class SessionLock {
     if (contents === null) {
       return { status: { ...base, reason: 'absent' }, identity: null, foreign: false };
     }
-    const { parsed, identity } = contents;
+    const { parsed, identity, modifiedMs } = contents;
     this.#reportRejected(parsed);
     if (parsed.state === 'malformed') {
-      const expired = !parsed.foreign && isOver(await this.#changedAt(), call.ttl ?? defaultTtl);
+      // Nothing else can be believed of it but when it was last changed.
+      const expired = !parsed.foreign && isOver(modifiedMs, call.ttl ?? defaultTtl);
       const status: SessionLockStatus = { ...base, reason: 'malformed', expired };
       return { status, identity, foreign: parsed.foreign };
     }
@@ -254,24 +261,18 @@ export class SessionLock {
     return { status: { ...base, reason, expired, record }, identity, foreign: false };
   }
 
-  async #readFile(): Promise<{ parsed: ParsedSessionFile; identity: FileIdentity } | null> {
+  async #readFile(): Promise<ReadSessionFile | null> {
     try {
-      const { parents } = this.#place;
-      const read = await readRegularFile(this.path, { parents, maxBytes: longestSessionFile });
-      return read && { parsed: parseSessionFile(read.contents), identity: read.identity };
+      const options = { parents: this.#place.parents, maxBytes: longestSessionFile };
+      const read = await readChecked(toReadRequest('SessionLock', this.path, options));
+      return read && { parsed: parseSessionFile(read.contents), ...read };
     } catch (error) {
       const { code, path } = error as NodeJS.ErrnoException;
       // Without its directory there is no file either.
       if (code === 'ENOENT' && path === dirname(this.path)) return null;
       if (code !== 'EFBIG') throw error;
-      return { parsed: { state: 'malformed', foreign: true }, identity: '' };
+      return { parsed: { state: 'malformed', foreign: true }, identity: '', modifiedMs: NaN };
     }
-  }
-
-  /** When the file was last changed: nothing else can be believed of one that is malformed. */
-  async #changedAt(): Promise<number> {
-    const { mtimeMs } = await promises.lstat(this.path).catch(() => ({ mtimeMs: Date.now() }));
-    return mtimeMs;
   }
 
   #reportRejected(parsed: ParsedSessionFile): void {

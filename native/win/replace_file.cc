@@ -321,8 +321,14 @@ Error RemoveName(const Directory& directory, const std::string& name,
   FileStatus status;
   Error error = DescribeFile(HandleOf(file), &status);
   if (!error.ok() || status.identity != identity) return error;
-  // The name is free at once, whoever has the file open; else when the last of them closes it.
-  return FreeName(HandleOf(file)) >= 0 ? Error{} : SetDeleteOnClose(HandleOf(file), true);
+  // The name is free at once, whoever has the file open.
+  if (FreeName(HandleOf(file)) >= 0) return {};
+  // Elsewhere a name is kept until the last of them closes the file: then it had better be another one.
+  std::string aside;
+  if (RandomName(kTemporarySuffix, &aside).ok()) {
+    static_cast<void>(Rename(HandleOf(file), directory, aside, kRenameInformation, 0));
+  }
+  return SetDeleteOnClose(HandleOf(file), true);
 }
 
 Error RemoveLockFile(const Directory& directory, const std::string& name,

@@ -1,11 +1,10 @@
 /** The files of a job store, but for the logs. */
-import { promises } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError } from '../errors.js';
+import { HoldfastError, toError } from '../errors.js';
+import { native } from '../native.js';
 import { readRegularFile } from '../read-file.js';
 import { replaceFile } from '../replace.js';
-import { Retries } from '../retries.js';
 import { corrupt, parseState } from './format.js';
 import { markerName, type JobPlace } from './names.js';
 import type { JobStoreSettings } from './options.js';
@@ -13,9 +12,6 @@ import { copyOfFields, refusePromise, validateResult, type JobState } from './st
 
 const storeVersion = 1;
 const markerText = `${JSON.stringify({ holdfast_job_store: storeVersion })}\n`;
-
-/** For removing what somebody else has open on Windows; as for a replace. */
-const removeRetry = 10_000;
 
 /** Makes the directory a store, if it is none: all who use it have to agree on its locks and files. */
 export async function openStore(settings: JobStoreSettings): Promise<void> {
@@ -81,34 +77,14 @@ export async function readStateUnlocked(
 }
 
 /** The names of all files; none when there is no directory. */
-export async function listFiles({ directory }: JobStoreSettings): Promise<string[]> {
-  return (await unlessAbsent(promises.readdir(directory))) ?? [];
+export async function listFiles(settings: JobStoreSettings): Promise<string[]> {
+  return (await unlessAbsent(listNames(settings))) ?? [];
 }
 
-/** Removes a name, if it is there. On Windows it may stay until the last who has the file open has closed it. */
-export async function removeFile(path: string): Promise<void> {
-  await retried(() => promises.unlink(path));
-}
-
-/** Gives a file another name, if it is there, so that its own is free at once, whoever has it open. */
-export async function renameFile(path: string, aside: string): Promise<void> {
-  await retried(() => promises.rename(path, aside));
-}
-
-async function retried(change: () => Promise<void>): Promise<void> {
-  const retries = new Retries(removeRetry);
-  for (;;) {
-    try {
-      await change();
-      return;
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return;
-      const isInUse = process.platform === 'win32' && ['EBUSY', 'EPERM', 'EACCES'].includes(code);
-      if (!isInUse || retries.exhausted) throw error;
-    }
-    await retries.wait(undefined);
-  }
+async function listNames(settings: JobStoreSettings): Promise<string[]> {
+  const listing = await native.listNames(settings.directory, settings.refuseParentLinks);
+  if (!listing.ok) throw toError(listing.error);
+  return listing.names;
 }
 
 /** Whether an error is about one file, which others need not suffer for. */

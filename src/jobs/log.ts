@@ -43,14 +43,8 @@ export async function writeTail(
   bytes: Buffer,
 ): Promise<void> {
   const { refuseParentLinks, anyOwner, durabilityIndex } = settings;
-  const writing = await native.writeFileTail(
-    path,
-    refuseParentLinks,
-    offset,
-    anyOwner,
-    durabilityIndex,
-    bytes,
-  );
+  const range = [path, refuseParentLinks, offset, anyOwner] as const;
+  const writing = await native.writeFileTail(...range, durabilityIndex, bytes);
   if (!writing.ok) throw toError(writing.error);
   if (!writing.exists) throw corrupt(path, 'the log of a job is gone');
   if (writing.fileSize < offset) {
@@ -104,7 +98,7 @@ export async function missingLog(
   log: JobLog,
 ): Promise<Error> {
   const path = join(place.directory, log.file ?? '');
-  const reading = await native.readFileRange(path, settings.refuseParentLinks, 0, 0);
+  const reading = await readRange(settings, path, 0, 0);
   if (!reading.ok) return toError(reading.error);
   return corrupt(
     path,
@@ -118,9 +112,14 @@ async function readChunk(
   offset: number,
   size: number,
 ): Promise<Buffer | null> {
-  const reading = await native.readFileRange(path, settings.refuseParentLinks, offset, size);
+  const reading = await readRange(settings, path, offset, size);
   if (!reading.ok) throw toError(reading.error);
   return reading.exists && reading.contents.length === size ? reading.contents : null;
+}
+
+function readRange(settings: JobStoreSettings, path: string, offset: number, size: number) {
+  const { refuseParentLinks, anyOwner } = settings;
+  return native.readFileRange(path, refuseParentLinks, offset, anyOwner, size);
 }
 
 /** Whole lines: each is JSON and ends with the only character of its kind in it. */

@@ -26,7 +26,10 @@ export interface JobStoreOptions {
   session?: string | undefined;
   /** As for `lock`. */
   onWait?: LockOptions['onWait'];
-  /** Whose lock files and logs are believed in a directory that others can write; as for `lock`. @default 'trusted' */
+  /**
+   * Whose lock files, states and logs are used in a directory that others can write, for reading as for writing; as for
+   * `lock`. @default 'trusted'
+   */
   owners?: 'trusted' | 'any' | undefined;
   /** Links among the directories on the way. @default 'trust' */
   parents?: 'trust' | 'refuse-links' | undefined;
@@ -79,7 +82,7 @@ export interface JobStoreSettings {
   /** For files; directories have `directoryMode`. */
   replace: ReplaceOptions;
   directoryMode: number;
-  read: { parents: 'trust' | 'refuse-links' };
+  read: { parents: 'trust' | 'refuse-links'; owners: LockOptions['owners'] };
   refuseParentLinks: boolean;
   anyOwner: boolean;
   durabilityIndex: number;
@@ -109,9 +112,9 @@ export function toSettings(directory: unknown, options: unknown): JobStoreSettin
     directory: path,
     lock,
     timeout,
-    replace: { mode, durability, parents },
+    replace: { mode, durability, parents, owners },
     directoryMode: mode | (readers >> 2),
-    read: { parents },
+    read: { parents, owners },
     refuseParentLinks: parents === 'refuse-links',
     anyOwner: owners === 'any',
     durabilityIndex: durabilities.indexOf(durability),

@@ -4,7 +4,8 @@ import type { FileLock } from '../file-lock.js';
 import { toRequest, type LockRequest } from '../options.js';
 import { replaceFile, type ReplaceFailure } from '../replace.js';
 import type { RoundWork } from '../rounds.js';
-import { readState, removeFile, renameFile } from './files.js';
+import { removeFile } from '../remove-file.js';
+import { readState } from './files.js';
 import { stateText } from './format.js';
 import { bytesOf, writeTail } from './log.js';
 import { logNameOf, type JobPlace } from './names.js';
@@ -57,10 +58,8 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
     const newLog = after.job === null ? null : await this.#commitJob(after.job, after.lines, held);
     if (after.job === null) {
       held.verify();
-      // From here on it is a log that no state names: the job is gone, whatever becomes of that.
-      const aside = this.#newLogName(held);
-      await renameFile(this.#place.statePath, this.#pathOf(aside));
-      await this.#removeLog(aside);
+      // From here on the job is gone, whatever becomes of its log.
+      await removeFile(this.#place.statePath, null, this.#settings.read);
     }
     if (oldLog !== null && oldLog !== newLog) await this.#removeLog(oldLog);
   }
@@ -106,7 +105,7 @@ export class JobWork implements RoundWork<JobDraft, JobChange, JobDraft> {
 
   /** A log that no state names is in nobody's way: where it cannot be removed now, prune() tries again. */
   async #removeLog(file: string): Promise<void> {
-    await removeFile(this.#pathOf(file)).catch(() => undefined);
+    await removeFile(this.#pathOf(file), null, this.#settings.read).catch(() => undefined);
   }
 
   /** No two are alike, since no two grants are. */

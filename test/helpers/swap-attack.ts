@@ -67,7 +67,8 @@ export async function expectSwapsHarmless(attack: SwapAttack): Promise<SwapOutco
     const outside = path.join(directory, 'outside');
     await mkdir(path.join(outside, 'directory'), { recursive: true });
     await mkdir(home);
-    for (const name of ['data', 'directory/data', 'directory/.other.lock']) {
+    const names = ['data', 'directory/data', 'directory/.other.lock', 'directory/job.json'];
+    for (const name of names) {
       await makeFile(path.join(outside, name), secret, 0o600);
     }
     await giveTo(identity, outside);
