@@ -51,8 +51,9 @@ describe.runIf(existsSync(addonUnderTest))('the addon', () => {
     ['readFile', '/nowhere/x'],
     ['readFileSync'],
     ['removeFile', null],
+    ['listNames', 1, false],
     ['writeFileTail', '/nowhere/x', false, 0, false, 0, []],
-    ['readFileRange', '/nowhere/x', false, 0, Number.POSITIVE_INFINITY],
+    ['readFileRange', '/nowhere/x', false, 0, false, Number.POSITIVE_INFINITY],
     ['openLog', '/nowhere/x', 0o600],
     ['appendToLog', 1, 'line\n'],
     ['startHeartbeat', 1, -5],
@@ -107,7 +108,7 @@ describe.runIf(existsSync(addonUnderTest))('the addon', () => {
     await withTemporaryDirectory(async (directory) => {
       const file = path.join(directory, 'file');
       await writeFile(file, 'contents');
-      const read = open().readFileRange?.(file, false, 3, Number.MAX_SAFE_INTEGER);
+      const read = open().readFileRange?.(file, false, 3, false, Number.MAX_SAFE_INTEGER);
       expect(await read).toMatchObject({ ok: true, contents: Buffer.from('tents') });
     });
   });
