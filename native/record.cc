@@ -105,10 +105,10 @@ class RecordParser {
       return Once(4) && IsHash(value);
     }
     if (key == "acquired_at") {
-      return Once(5) && ParseNumber(value, kMaxRecordNumber, &record_.acquired_at);
+      return Once(5) && ParseNumber(value, kMaxRecordTime, &record_.acquired_at);
     }
     if (key == "token") return Once(6) && ParseNumber(value, kMaxRecordNumber, &record_.token);
-    if (key == "ttl") return Once(7) && ParseNumber(value, kMaxRecordNumber, &record_.ttl);
+    if (key == "ttl") return Once(7) && ParseNumber(value, kMaxRecordTtl, &record_.ttl);
     if (key == "epoch") return Once(8) && ParseNumber(value, kMaxRecordNumber, &record_.epoch);
     if (key == "directory") {
       return Once(9) && ParseText(value, kMaxDirectoryLength, &record_.directory);

@@ -28,6 +28,10 @@ constexpr size_t kMaxSessionIdLength = 128;
 constexpr size_t kSessionHashLength = 64;
 constexpr size_t kMaxStartTokenLength = 127;
 constexpr size_t kMaxDirectoryLength = 127;
+// The last moment that a Date of JavaScript can name, in milliseconds since 1970.
+constexpr uint64_t kMaxRecordTime = 8'640'000'000'000'000;
+// As for the option `ttl`.
+constexpr uint64_t kMaxRecordTtl = (uint64_t{1} << 31) - 1;
 
 struct Record {
   // The holder; pid 0 when there is none.

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { whenAborted } from './abort.js';
 import type { Data, DataStream } from './bytes.js';
 
 const claimed = new WeakSet<object>();
@@ -61,13 +62,10 @@ export class ChunkSource {
     if (signal === undefined) return next;
     // A listener for each chunk: a race against one promise for all of them would keep every chunk in memory.
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
+      const stopListening = whenAborted(signal, () => {
         reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      next.then(resolve, reject).finally(() => {
-        signal.removeEventListener('abort', onAbort);
       });
+      next.then(resolve, reject).finally(stopListening);
     });
   }
 

@@ -1,4 +1,5 @@
 /** A replace on its way: its steps, which other threads make, or this one when it cannot wait for them. */
+import { whenAborted } from './abort.js';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { HoldfastError } from './errors.js';
 import type { OrderedReplace } from './replace-order.js';
@@ -107,12 +108,11 @@ export class PendingReplace<Result> implements OrderedReplace {
     }
     const signal = this.#signal;
     await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
+      const stopListening = whenAborted(signal, () => {
         reject(signal?.reason as Error);
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      });
       before.whenOver(() => {
-        signal?.removeEventListener('abort', onAbort);
+        stopListening();
         resolve();
       });
     });

@@ -1,4 +1,5 @@
 /** Atomic replace: readers see the old contents or the new, whatever happens on the way. */
+import { whenAborted } from './abort.js';
 import { GivenBytes, isStream, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
@@ -230,15 +231,14 @@ function* replaceSteps(
   }
   signal?.throwIfAborted();
   const id = native.openReplacement(...replaceArguments(request));
-  const onAbort = (): void => {
+  const stopListening = whenAborted(signal, () => {
     native.cancelReplacement(id);
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
+  });
   try {
     if (data instanceof GivenBytes) return yield* writeAtOnce(request, id, data);
     return yield* writeStream(request, id, data);
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    stopListening();
     native.closeReplacement(id);
   }
 }

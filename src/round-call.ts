@@ -1,6 +1,7 @@
 /** A call that waits for its turn in a round, and is told what came of it. */
 import { AsyncResource } from 'node:async_hooks';
 import { types } from 'node:util';
+import { whenAborted } from './abort.js';
 import { startDeadline, type Deadline } from './deadline.js';
 import type { WaitInfo } from './options.js';
 
@@ -31,9 +32,7 @@ export class Call<Change, Result> extends AsyncResource {
   #settled = false;
   #resolve!: (result: Result) => void;
   #reject!: (error: unknown) => void;
-  readonly #onAbort = (): void => {
-    this.fail(this.#signal?.reason);
-  };
+  readonly #stopListening: () => void;
 
   constructor(change: Change, options: CallOptions) {
     super('HoldfastUpdate');
@@ -46,7 +45,9 @@ export class Call<Change, Result> extends AsyncResource {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopListening = whenAborted(signal, () => {
+      this.fail(signal?.reason);
+    });
     this.#timer = startDeadline(options.timeout, options.onTimeout);
   }
 
@@ -81,7 +82,7 @@ export class Call<Change, Result> extends AsyncResource {
 
   /** From here on it is too late for an abort: the change is part of the commit, or has failed. */
   enterCommit(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
   }
 
   /** After a conflict nothing of it is in the file, so that an abort counts once more. */

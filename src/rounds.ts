@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isConflict } from './errors.js';
 import { verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { releaseOrWarn } from './lock.js';
+import { Fifo } from './fifo.js';
 import type { LockRequest, WaitInfo } from './options.js';
 import type { LockHolder } from './record.js';
 import { Retries } from './retries.js';
@@ -49,7 +50,7 @@ interface Made<State, Change, Result> {
 /** The calls of this thread that share rounds. */
 class Group<State, Change, Result> {
   readonly #work: RoundWork<State, Change, Result>;
-  readonly #calls: Call<Change, Result>[] = [];
+  readonly #calls = new Fifo<Call<Change, Result>>();
   /** Whether the last round has left calls to the next one. */
   #cutShort = false;
   /** How many calls wait here, or are in the round. */
@@ -103,22 +104,24 @@ class Group<State, Change, Result> {
     this.#holder = wait.holder;
     this.#lastReport = wait;
     // A callback may make callers leave, or come.
-    for (const call of [...this.#calls]) call.reportWait(wait);
+    for (const call of this.#calls) call.reportWait(wait);
   }
 
   /** The same, about once a second, for those who wait for the end of a round of ours. */
   #reportRound(): void {
     if (this.#wait !== null || this.#calls.length === 0) return;
     const wait = waitInfo(this.#work.lock, 0, this.#holder);
-    for (const call of [...this.#calls]) call.reportWait(wait);
+    for (const call of this.#calls) call.reportWait(wait);
   }
 
   /** Whoever has waited as long as he wants to goes on without the lock, and without those who wait on. */
   #goOnAlone(call: Call<Change, Result>): void {
     this.#leave(call);
-    this.#calls.splice(this.#calls.indexOf(call), 1);
+    this.#calls.remove(call);
     const held = goOnWithoutLock(this.#work.lock, this.#timeoutError());
-    void this.#serveUnder(held, [call]);
+    const alone = new Fifo<Call<Change, Result>>();
+    alone.push(call);
+    void this.#serveUnder(held, alone);
   }
 
   /** Serves calls until none is left, and says so before another can be added. */
@@ -138,7 +141,7 @@ class Group<State, Change, Result> {
 
   /** Whether anybody is left. */
   #dropSettled(): boolean {
-    while (this.#calls[0]?.isPending() === false) this.#calls.shift();
+    while (this.#calls.first?.isPending() === false) this.#calls.shift();
     return this.#calls.length > 0;
   }
 
@@ -148,7 +151,7 @@ class Group<State, Change, Result> {
     try {
       held = await this.#lock();
     } catch (error) {
-      failEach(this.#calls.splice(0), error);
+      failEach(this.#calls.takeAll(), error);
       return;
     }
     if (held === null) return;
@@ -157,7 +160,7 @@ class Group<State, Change, Result> {
   }
 
   /** Serves calls from the head of `calls`. */
-  async #serveUnder(held: FileLock, calls: Call<Change, Result>[]): Promise<void> {
+  async #serveUnder(held: FileLock, calls: Fifo<Call<Change, Result>>): Promise<void> {
     const made: Made<State, Change, Result> = { applied: [], failed: [] };
     const { applied, failed } = made;
     try {
@@ -166,7 +169,7 @@ class Group<State, Change, Result> {
     } catch (error) {
       // A commit is for all of its calls, and so is its failure; one before any call was made is for those that wait.
       const none = applied.length + failed.length === 0;
-      failEach(none ? calls.splice(0) : applied.map(({ call }) => call), error);
+      failEach(none ? calls.takeAll() : applied.map(({ call }) => call), error);
     } finally {
       for (const { call, error } of failed) call.fail(error);
       // At once, so that whoever has been told finds the lock free.
@@ -176,7 +179,7 @@ class Group<State, Change, Result> {
 
   async #applyAndCommit(
     held: FileLock,
-    calls: Call<Change, Result>[],
+    calls: Fifo<Call<Change, Result>>,
     made: Made<State, Change, Result>,
   ): Promise<void> {
     const work = this.#work;
@@ -238,7 +241,7 @@ class Group<State, Change, Result> {
 
   async #applyAll(
     held: FileLock,
-    calls: Call<Change, Result>[],
+    calls: Fifo<Call<Change, Result>>,
     before: State,
     { applied, failed }: Made<State, Change, Result>,
   ): Promise<State> {

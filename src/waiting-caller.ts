@@ -1,3 +1,4 @@
+import { whenAborted } from './abort.js';
 import { startDeadline, type Deadline } from './deadline.js';
 import { HoldfastError } from './errors.js';
 import { channels, publish } from './events.js';
@@ -26,9 +27,7 @@ export class WaitingCaller {
   #reported = false;
   readonly #deadline: Deadline;
   readonly #startedAt = performance.now();
-  readonly #onAbort = (): void => {
-    this.#giveUp(this.request.signal?.reason);
-  };
+  readonly #stopListening: () => void;
 
   constructor(request: LockRequest) {
     this.request = request;
@@ -37,7 +36,9 @@ export class WaitingCaller {
       this.#reject = reject;
     });
     beginAwaiting();
-    request.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopListening = whenAborted(request.signal, () => {
+      this.#giveUp(request.signal?.reason);
+    });
     this.#deadline = startDeadline(request.timeout, () => {
       this.#giveUp(timeoutError(request, this.#place?.holder() ?? null));
     });
@@ -110,7 +111,7 @@ export class WaitingCaller {
     this.#settled = true;
     endAwaiting();
     this.#deadline.stop();
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
   }
 }
 

@@ -32,6 +32,14 @@ const malformed: [name: string, content: Buffer][] = [
   ['a bit flipped in a value', flipped(magicLine.length + 5)],
   ['a bit flipped in the padding', flipped(recordSize - 2)],
   ['no check sum', Buffer.from(`${magicLine}token=5\n`.padEnd(recordSize))],
+  [
+    'a time that no Date can name',
+    sealRecord('pid=1\nhost=a\nacquired_at=9007199254740991\ntoken=1\n'),
+  ],
+  [
+    'a ttl beyond that of any holder',
+    sealRecord('pid=1\nhost=a\nacquired_at=1\ntoken=1\nttl=9007199254740991\n'),
+  ],
   ['a key twice', sealRecord('pid=1\npid=1\nhost=a\nacquired_at=1\ntoken=1\n')],
   ['a line without a value', sealRecord('pid\nhost=a\nacquired_at=1\ntoken=1\n')],
   ['no token', changed({ token: undefined })],
