@@ -8,11 +8,11 @@ import { recordOf } from './record.js';
 /** Who plants lock files. */
 export const attacker = anotherUser;
 
-/** Claims that its holder may be replaced after this many milliseconds of silence. */
-export const plantedTtl = 100;
+/** After so many milliseconds of silence its holder may be replaced. */
+const plantedTtl = 100;
 
 /** A valid record of a holder with a ttl, of whose process nothing can be said. */
-export function plantedRecord(token = 1_700_000_000_000_000): Buffer {
+function plantedRecord(token = 1_700_000_000_000_000): Buffer {
   const holder = { pid: 4711, host: 'some-host', acquired_at: 1_700_000_000_000 };
   return recordOf({ ...holder, token, ttl: plantedTtl });
 }
@@ -37,7 +37,7 @@ export async function plantHolder(
   await holder.waitForOutput(/held/);
 }
 
-export interface SeenFile {
+interface SeenFile {
   name: string;
   uid: number;
   gid: number;
