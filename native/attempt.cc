@@ -74,7 +74,7 @@ Error Touch(const LockRequest& request, FileSystems* file_systems) {
   for (const std::string& path : DirectoriesOf(request)) {
     Directory directory;
     FileSystem file_system;
-    Error error = OpenDirectory(path, request.parents, &directory);
+    Error error = OpenOnTheWay(request, path, &directory);
     if (error.ok()) error = InspectFileSystem(directory, &file_system);
     if (!error.ok()) return WithPath(error, path);
     file_systems->MarkTouched(path, file_system.kind);

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "path.h"
+#include "target_directory.h"
 
 namespace holdfast {
 
@@ -32,10 +33,11 @@ uint64_t NextToken(const DecodedRecord& previous) {
 }
 
 // The parent of a target whose lock file lies elsewhere is opened for this check alone.
-Error RefuseLink(const std::string& target, ParentPolicy parents, const Directory* beside) {
+Error RefuseLink(const LockRequest& request, const Directory* beside) {
+  const std::string& target = request.target;
   Directory parent;
   if (beside == nullptr) {
-    Error error = OpenDirectory(ParentOf(target), parents, &parent);
+    Error error = OpenOnTheWay(request, ParentOf(target), &parent);
     if (!error.ok()) return WithPath(error, ParentOf(target));
     beside = &parent;
   }
@@ -140,13 +142,23 @@ std::vector<std::string> DirectoriesOf(const LockRequest& request) {
   return directories;
 }
 
+Error OpenOnTheWay(const LockRequest& request, const std::string& directory, Directory* opened) {
+  if (request.within.empty() || directory != ParentOf(request.target)) {
+    return OpenDirectory(directory, request.parents, opened);
+  }
+  TargetDirectoryRequest inside;
+  inside.within = request.within;
+  inside.parents = request.parents;
+  return OpenTargetDirectory(inside, directory, opened);
+}
+
 Error Locate(const LockRequest& request, LockLocation* location) {
   const bool beside = request.lock_path.empty();
   const std::string& place = beside ? request.target : request.lock_path;
   const std::string directory = ParentOf(place);
-  Error error = OpenDirectory(directory, request.parents, &location->directory);
+  Error error = OpenOnTheWay(request, directory, &location->directory);
   if (!error.ok()) return WithPath(error, directory);
-  error = RefuseLink(request.target, request.parents, beside ? &location->directory : nullptr);
+  error = RefuseLink(request, beside ? &location->directory : nullptr);
   if (!error.ok()) return error;
   location->name = beside ? '.' + NameOf(request.target) + ".lock" : NameOf(place);
   location->path = beside ? Join(directory, location->name) : place;

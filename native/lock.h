@@ -44,6 +44,9 @@ struct HeldLock {
 // The directories that `request` leads through, as they are spelled: what has to be touched first.
 std::vector<std::string> DirectoriesOf(const LockRequest& request);
 
+// Opens `directory`, which `request` leads through; the target's never outside of `within`.
+Error OpenOnTheWay(const LockRequest& request, const std::string& directory, Directory* opened);
+
 // Finds the lock file's place and applies the policy for links.
 Error Locate(const LockRequest& request, LockLocation* location);
 

@@ -46,6 +46,7 @@ AcquireOptions AcquireOptionsOf(const CallbackInfo& info, size_t first = 0) {
   request.trust_any_owner = (flags & kAnyOwnerFlag) != 0;
   request.file_mode = NumberAt(info, first + 3);
   options.claimant = ClaimantOf(info, first + 4);
+  if (info.Length() > first + 7) request.within = StringAt(info, first + 7);
   options.may_block = (flags & kMayBlockFlag) != 0;
   options.overtake = (flags & kOvertakeFlag) != 0;
   options.keep_file = (flags & kKeepFileFlag) != 0;
@@ -288,7 +289,7 @@ Value ParseRecord(const CallbackInfo& info) {
 void ExportLockFunctions(Napi::Object exports, AddonData* data) {
   using namespace arguments;
   const auto claimant = kOptionalText + kOptionalText + kOptionalId;
-  const auto request = kText + kOptionalText + kNumber + kNumber + claimant;
+  const auto request = kText + kOptionalText + kNumber + kNumber + claimant + kOptionalText;
   Export<Acquire>(exports, "acquire", data, request);
   Export<StartAcquire>(exports, "startAcquire", data, request);
   Export<StartTouch>(exports, "startTouch", data, request);

@@ -18,6 +18,8 @@ struct LockRequest {
   std::string lock_path;
   LockMode mode = LockMode::kExclusive;
   ParentPolicy parents = ParentPolicy::kTrust;
+  // Absolute path of the directory that the target's must be beneath, or empty.
+  std::string within;
   bool trust_any_owner = false;
   uint32_t file_mode = kPrivateMode;
 };

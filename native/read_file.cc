@@ -5,6 +5,7 @@
 #include "bounds.h"
 #include "owner_rule.h"
 #include "path.h"
+#include "target_directory.h"
 #include "undo_replay.h"
 
 namespace holdfast {
@@ -54,7 +55,10 @@ Error ReadOnce(const UndoSearch& search, bool trust_any_owner, ReadOutcome* outc
 Error ReadRegularFile(const ReadRequest& request, ReadOutcome* outcome) {
   const std::string& path = request.path;
   Directory directory;
-  Error error = OpenDirectory(ParentOf(path), request.parents, &directory);
+  TargetDirectoryRequest inside;
+  inside.within = request.within;
+  inside.parents = request.parents;
+  Error error = OpenTargetDirectory(inside, ParentOf(path), &directory);
   if (error.number == ENOENT) return {};
   if (!error.ok()) return WithPath(error, ParentOf(path));
   const std::string name = NameOf(path);

@@ -11,6 +11,7 @@ namespace holdfast {
 struct ReadRequest {
   std::string path;  // absolute
   ParentPolicy parents = ParentPolicy::kTrust;
+  std::string within;  // absolute, or empty: as for a replace
   bool trust_any_owner = false;
   uint64_t max_bytes = 0;
   std::string undo_directory;  // or empty

@@ -327,6 +327,7 @@ Reading ReadingOf(const CallbackInfo& info) {
   reading.request.path = StringOf(options, "path");
   reading.request.parents = ParentsOf(options);
   reading.request.trust_any_owner = FlagOf(options, "anyOwner");
+  reading.request.within = StringOf(options, "within");
   reading.request.max_bytes = static_cast<uint64_t>(NumberOf(options, "maxBytes"));
   reading.request.undo_directory = StringOf(options, "journalDir");
   return reading;

@@ -152,7 +152,8 @@ const touching = new Map<string, Touched[]>();
 
 /** What a touch is for: requests of one key succeed and fail together. */
 function directoryOf(request: LockRequest): string {
-  const directories = [dirname(request.destination), dirname(lockPathOf(request))];
+  const { destination, within = '' } = request;
+  const directories = [dirname(destination), dirname(lockPathOf(request)), within];
   return `${request.flags & RequestFlag.refuseParentLinks}:${directories.join('\0')}`;
 }
 

@@ -184,6 +184,7 @@ export interface NativeReadOptions {
   refuseParentLinks: boolean;
   anyOwner: boolean;
   maxBytes: number;
+  within?: string;
   journalDir?: string;
 }
 
@@ -218,6 +219,14 @@ export type NativeAppending =
 export type ClaimantArguments =
   [] | [sessionId: string | undefined, sessionHash: string | undefined, ttl: number];
 
+/** The same, and the directory that the target's must be beneath. */
+export type WithinArguments = [
+  sessionId: string | undefined,
+  sessionHash: string | undefined,
+  ttl: number,
+  within: string,
+];
+
 type NativeTailWriting =
   | { ok: false; error: NativeError }
   /** Nothing was written to a file of less than `offset` bytes. */
@@ -233,7 +242,7 @@ type AcquireArguments = [
   lockPath: string | undefined,
   flags: number,
   fileMode: number,
-  ...claimant: ClaimantArguments,
+  ...claimant: ClaimantArguments | WithinArguments,
 ];
 
 /**

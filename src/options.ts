@@ -54,6 +54,11 @@ export interface TryLockOptions {
    */
   parents?: 'trust' | 'refuse-links' | undefined;
   /**
+   * The target must be beneath this directory, links on the way included (EXDEV). Nothing outside is opened or created, but a
+   * `lockPath` elsewhere.
+   */
+  within?: string | URL | undefined;
+  /**
    * Go on without the lock when it is not granted in time, when its file cannot be made or read (a full or broken disk, no
    * descriptors left), and where the file system has no locks. The lock that is then returned has `failedOpen: true` and
    * excludes nobody, and the event `lock_fail_open` is published first. A refusal, an abort and a wrong argument are
@@ -103,6 +108,7 @@ export interface WithLockOptions extends LockOptions {
 
 export interface InspectOptions {
   /** As for taking the lock. */
+  within?: string | URL | undefined;
   lockPath?: string | URL | undefined;
   links?: 'refuse' | 'follow' | undefined;
   parents?: 'trust' | 'refuse-links' | undefined;
@@ -128,6 +134,8 @@ export interface LockRequest {
   destination: string;
   /** Undefined: beside the destination. */
   lockPath: string | undefined;
+  /** The directory that the destination must be beneath. */
+  within: string | undefined;
   flags: number;
   /** Whether the target is still to be followed, if it is a link. */
   follow: boolean;
@@ -146,7 +154,7 @@ export interface LockRequest {
 type Form =
   'lock' | 'tryLock' | 'lockSync' | 'tryLockSync' | 'withLock' | 'withLockSync' | 'inspectLock';
 
-const placeOptions = ['lockPath', 'links', 'parents', 'owners'];
+const placeOptions = ['lockPath', 'links', 'parents', 'owners', 'within'];
 const tryOptions = [...placeOptions, 'shared', 'session', 'lockFileMode', 'failOpen'];
 const waitOptions = [...tryOptions, 'timeout', 'onWait', 'ttl'];
 const allowedOptions: Record<Form, ReadonlySet<string>> = {
@@ -184,6 +192,7 @@ export function toRequest(
     target: path,
     destination: path,
     lockPath: undefined,
+    within: undefined,
     flags: 0,
     follow: false,
     fileMode: ownerReadWrite,
@@ -237,6 +246,19 @@ export function acquireArguments(
   flags: number,
 ): Parameters<typeof native.acquire> {
   const { destination, lockPath, fileMode } = request;
+  if (request.within !== undefined) {
+    const { sessionId, sessionHash, ttl, within } = request;
+    return [
+      destination,
+      lockPath,
+      request.flags | flags,
+      fileMode,
+      sessionId,
+      sessionHash,
+      ttl,
+      within,
+    ];
+  }
   return [destination, lockPath, request.flags | flags, fileMode, ...claimantOf(request)];
 }
 
@@ -265,6 +287,7 @@ function applyOptions(request: LockRequest, options: GivenOptions): void {
   }
   request.failOpen = flag('failOpen', options.failOpen) ?? false;
   request.nested = oneOf('nested', options.nested, ['error', 'wait']) ?? 'error';
+  if (options.within !== undefined) request.within = toPath("option 'within'", options.within);
   if (lockPath !== undefined) request.lockPath = toLockPath(lockPath);
   if (lockFileMode !== undefined) {
     request.fileMode = toMode('lockFileMode', lockFileMode, ownerReadWrite);

@@ -108,6 +108,8 @@ export interface ReadOptions {
   maxBytes?: number | undefined;
   /** A link: refuse it (ELOOP), or read what it leads to. @default 'refuse' */
   links?: 'refuse' | 'follow' | undefined;
+  /** The file must be beneath this directory, links on the way included (EXDEV). */
+  within?: string | URL | undefined;
   parents?: 'trust' | 'refuse-links' | undefined;
   /** Whose files are read, as for the replace: a file that another user can have planted is refused (EPERM). @default 'trusted' */
   owners?: 'trusted' | 'any' | undefined;
@@ -155,7 +157,7 @@ const syncNames = [
 ];
 export const replaceOptionNames: ReadonlySet<string> = new Set([...syncNames, 'signal']);
 const syncOptionNames: ReadonlySet<string> = new Set(syncNames);
-const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'owners', 'journalDir']);
+const readOptionNames = new Set(['maxBytes', 'links', 'parents', 'owners', 'journalDir', 'within']);
 
 export function toReplaceRequest(form: string, path: unknown, options: unknown): ReplaceRequest {
   const target = toTarget('path', path);
@@ -235,6 +237,7 @@ export function toReadRequest(form: string, path: unknown, options: unknown): Re
     anyOwner: oneOf('owners', given.owners, ownerPolicies) === 'any',
     maxBytes,
   };
+  if (given.within !== undefined) native.within = toPath("option 'within'", given.within);
   if (given.journalDir !== undefined) {
     native.journalDir = toPath("option 'journalDir'", given.journalDir);
   }

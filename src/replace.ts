@@ -180,8 +180,9 @@ function lockOptions(request: ReplaceRequest): LockSyncOptions {
   return { ...placeOptions(request), timeout: request.timeout };
 }
 
-function placeOptions({ refuseParentLinks, flags }: ReplaceRequest) {
+function placeOptions({ refuseParentLinks, flags, native: given }: ReplaceRequest) {
   return {
+    within: given?.within,
     parents: refuseParentLinks ? 'refuse-links' : 'trust',
     owners: (flags & ReplaceFlag.anyOwner) === 0 ? 'trusted' : 'any',
   } as const;

@@ -63,8 +63,8 @@ const updateNames: ReadonlySet<string> = new Set(
 const updateSyncNames = without(updateNames, 'signal');
 const namesElsewhere = new Set([...updateNames, ...lockOptionNames]);
 /** What each step is told. */
-const namesForLock = new Set([...lockNames, 'links', 'parents']);
-const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents', 'owners']);
+const namesForLock = new Set([...lockNames, 'links', 'parents', 'within']);
+const namesForRead = new Set(['maxBytes', 'journalDir', 'links', 'parents', 'owners', 'within']);
 const namesForReplace = without(without(replaceOptionNames, 'signal'), 'timeout');
 
 /**
