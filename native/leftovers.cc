@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "temporary_name.h"
+#include "undo_file.h"
 
 namespace holdfast {
 
@@ -101,7 +102,9 @@ Leftover RemoveLeftover(const Directory& directory, const std::string& name, Nat
   // A kill may also leave the name that it had before.
   const uint64_t most_names = locked_before_named ? 2 : 1;
   if (status.kind != FileKind::kRegular || status.link_count > most_names) return Leftover::kKept;
-  if (!locked_before_named && !IsOld(status, just_made)) return Leftover::kKept;
+  if (!locked_before_named && !HasSealTime(status) && !IsOld(status, just_made)) {
+    return Leftover::kKept;
+  }
 
   Handle file;
   switch (FindHolder(directory, name, status.identity, &file)) {

@@ -197,7 +197,9 @@ Error PublishUndoFile(TemporaryFile* temporary, UndoFile* undo) {
   if (error.ok() && !published) error = Error::FromSystem(EEXIST, "link");
   if (!error.ok()) return error;
   undo->file = std::move(temporary->file);
-  error = CheckCreated(undo);
+  // To retire it takes its identity, also when no descriptor is left to check it with.
+  error = InspectFile(undo->file.get(), &undo->status);
+  if (error.ok()) error = CheckCreated(undo);
   // To publish it may have taken another file, or given it a time.
   if (error.refusal == Refusal::kNoUndoPlace && !undo->IsSealed()) {
     error = Seal(*undo);
@@ -226,6 +228,10 @@ Error PlaceElsewhere(const Directory& elsewhere, const std::string& path,
 
 std::string UndoNameOf(uint64_t inode_high, uint64_t inode) {
   return kTemporaryPrefix + std::to_string(inode_high) + '-' + std::to_string(inode) + kUndoSuffix;
+}
+
+bool HasSealTime(const FileStatus& status) {
+  return status.modified >= kSealSeconds * kNanosecondsPerSecond;
 }
 
 bool UndoFile::IsSealed() const {

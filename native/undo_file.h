@@ -59,6 +59,9 @@ struct UndoSource {
   uint32_t mode = 0;  // that the target is to have
 };
 
+// Returns true if the file may be an undo file that got its time before its name. It was locked before, unless nothing can be.
+bool HasSealTime(const FileStatus& status);
+
 // Makes the undo file, locked and on the disk, under both of its names. The target must be locked. EEXIST if something
 // has the undo file's name.
 Error CreateUndoFile(const UndoPlace& place, const UndoSource& source, UndoFile* undo);

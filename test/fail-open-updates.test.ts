@@ -194,7 +194,7 @@ describe.runIf(has('strace', 'unnamedFiles'))('a kill between comparing and publ
           await withFaults(agents.children, agent.pid, ['flock:error=ENOLCK'], async () => {
             const options = { failOpen: true, retry: 50 };
             await expect(agent.updateFile(file, 'next\n', options)).rejects.toMatchObject({
-              ...{ code: 'EBUSY', path: file, targetState: 'old' },
+              ...{ code: 'EBUSY', path: left, targetState: 'old' },
             });
             const longAgo = Date.now() / 1000 - 120;
             utimesSync(left, longAgo, longAgo);

@@ -145,8 +145,9 @@ test.runIf(has('symlinks'))(
       }
       expect(await readFile(victim, 'utf8')).toBe('the victim');
       expect(await modeOf(victim)).toBe(0o600);
+      // What stands in the way of holdfast's own names is removed where the directory is ours.
       for (const name of names) {
-        if (undoNames.includes(name)) continue;
+        if (name.startsWith('.holdfast-')) continue;
         expect(await readlink(path.join(directory, name))).toBe(victim);
       }
     });

@@ -45,9 +45,9 @@ const failures: Failure[] = [
   fail('fsync:error=EIO:when=1', 'copy', { code: 'EIO', phase: 'copy', ...old }),
   fail('fsync:error=EIO:when=2', 'copy', { code: 'EIO', phase: 'copy', ...old }),
   // From here on bytes of the target have changed.
-  fail('pwrite64:error=ENOSPC:when=4', 'copy', { code: 'ENOSPC', phase: 'copy', ...restored }),
-  fail('pwrite64:error=EIO:when=5', 'copy', { code: 'EIO', phase: 'copy', ...restored }),
-  fail('pwrite64:retval=0:when=5', 'copy', { code: 'EIO', phase: 'copy', ...restored }),
+  fail('pwrite64:error=ENOSPC:when=5', 'copy', { code: 'ENOSPC', phase: 'copy', ...restored }),
+  fail('pwrite64:error=EIO:when=6', 'copy', { code: 'EIO', phase: 'copy', ...restored }),
+  fail('pwrite64:retval=0:when=6', 'copy', { code: 'EIO', phase: 'copy', ...restored }),
   fail('fdatasync:error=EIO:when=1', 'copy', { code: 'EIO', phase: 'copy', ...restored }),
 ];
 function fail(fault: string, way: 'rename' | 'copy', expected: Failure['expected']): Failure {

@@ -110,8 +110,13 @@ describe('what other programs write', () => {
 
   test('a lock file of holdfast’s own is no session lock', async () => {
     await withSessionPath(async (file) => {
-      const held = await takeLock(file);
-      const confused = new SessionLock(held.lockPath);
+      // By its usual name it would be refused before anything is looked at.
+      const lockPath = `${file}.kernel`;
+      const held = await takeLock(file, { lockPath });
+      expect(() => new SessionLock(path.join(path.dirname(file), '.tool.lock.lock'))).toThrow(
+        expect.objectContaining({ code: 'EINVAL', refused: true }) as Error,
+      );
+      const confused = new SessionLock(lockPath);
       expect(await confused.status()).toMatchObject({ reason: 'malformed', expired: false });
       await expect(confused.breakStale({ ttl: 1 })).rejects.toMatchObject({ code: 'ECORRUPT' });
       held.verify();
