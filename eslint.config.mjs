@@ -1,5 +1,6 @@
 import js from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
+import regexp from 'eslint-plugin-regexp';
 import typescript from 'typescript-eslint';
 
 const childProcessModule = '^(node:)?child_process$';
@@ -71,6 +72,63 @@ const noShells = {
   ],
 };
 
+/**
+ * The library reaches files through native code, relative to a held descriptor: a path can be swapped between two calls of
+ * `node:fs`. Each exception has its reason; test/lint-rules.test.ts shows what is caught.
+ */
+const noPaths = {
+  files: ['src/**/*.ts'],
+  ignores: [
+    // Files of the package itself, at load: whoever can swap those can swap the code.
+    'src/load-addon.ts',
+    'src/host-libc.ts',
+    'src/cli/main.ts',
+    'src/cli/rebuild.ts',
+    // Resolve links, a name at a time; what they lead to is opened and checked by native code.
+    'src/links.ts',
+    'src/path.ts',
+    // Lists names of jobs; each is then opened and checked by native code.
+    'src/jobs/files.ts',
+    'src/session-lock.ts',
+    // The `fs` of proper-lockfile's own protocol, and its `realpath`.
+    'src/proper-lockfile/bridged-holding.ts',
+    'src/proper-lockfile/verbs.ts',
+    // Paths through descriptors that are held and were checked.
+    'src/cli/doctor-directory.ts',
+    'src/cli/doctor-examination.ts',
+    'src/cli/doctor-files.ts',
+    // Reads, of a file that the user names.
+    'src/cli/journal-reader.ts',
+    'src/cli/replace.ts',
+    'src/cli/batch-file.ts',
+    'src/cli/demo*.ts',
+  ],
+  rules: {
+    '@typescript-eslint/no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            regex: '^(node:)?fs(/promises)?$',
+            allowTypeImports: true,
+            message:
+              'A path can be swapped between two calls of node:fs: use a native verb, or name the exception in eslint.config.mjs.',
+          },
+        ],
+      },
+    ],
+  },
+};
+
+/** No input costs a regular expression more than its length. */
+const linearExpressions = {
+  plugins: { regexp },
+  rules: {
+    'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+    'regexp/no-super-linear-move': ['error', { ignoreSticky: false, ignorePartial: false }],
+  },
+};
+
 /** What this version of Node defines. */
 const nodeGlobals = Object.fromEntries(
   Object.getOwnPropertyNames(globalThis).map((name) => [name, 'readonly']),
@@ -105,4 +163,6 @@ export default defineConfig(
     },
   },
   { files: ['**/*.{js,mjs,cjs,ts,mts,cts}'], rules: noShells },
+  noPaths,
+  { files: ['src/**/*.ts'], ...linearExpressions },
 );

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join, relative, sep } from 'node:path';
 
@@ -35,9 +35,29 @@ const bundled =
   'this file is no longer in its package: a bundler has copied it. Leave holdfast out of the bundle (external), ' +
   'and install it beside';
 
+/** Where this file is in the package, and in the two builds of it that tests and fuzzing use. */
+const ownPlaces = ['dist/loader.js', 'dist-modules/load-addon.js', 'src/load-addon.ts'];
+
+/**
+ * Returns true if this file is where the package has it. A bundle lies anywhere, and the directory above it can belong to
+ * another user: a manifest there that has our name proves nothing.
+ */
+function isInItsPlace(): boolean {
+  return ownPlaces.includes(relative(packageDirectory, __filename).replaceAll(sep, '/'));
+}
+
+/** Returns true if `file` belongs to the owner of this file, to root or to this user: nobody else has placed it. */
+function isPlacedByInstaller(file: string): boolean {
+  const user = process.geteuid?.();
+  if (user === undefined) return true;
+  return [statSync(__filename).uid, 0, user].includes(statSync(file).uid);
+}
+
 /** Without it the directory above could be anybody's, and a library in it as well. */
 function isThisPackage(root: string): boolean {
+  if (root === packageDirectory && !isInItsPlace()) return false;
   try {
+    if (!isPlacedByInstaller(join(root, 'package.json'))) return false;
     const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       name?: unknown;
     };
@@ -50,7 +70,13 @@ function isThisPackage(root: string): boolean {
 /** The file that `loadAddon` loads, which may not be there. Throws ENOTSUP where it knows of none. */
 export function addonFile(root: string = packageDirectory): string {
   if (!isThisPackage(root)) throw failure(bundled);
-  return unpacked(usualFile(root) ?? rareFile(root));
+  const file = unpacked(usualFile(root) ?? rareFile(root));
+  if (existsSync(file) && !isPlacedByInstaller(file)) {
+    throw failure(
+      `${file} belongs to another user than the package ${root}, and is not loaded. ${rebuild}`,
+    );
+  }
+  return file;
 }
 
 const buildDirectory = join('build', 'Release');

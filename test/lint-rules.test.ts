@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { projectDirectory } from './helpers/paths.js';
 
-// The project's own configuration. Only the rules about shells count here, and without the others no snippet needs to
+// The project's own configuration. Only the rules about safety count here, and without the others no snippet needs to
 // be part of a type-checked program.
 const eslint = new ESLint({
   cwd: projectDirectory,
@@ -14,7 +14,7 @@ const eslint = new ESLint({
     languageOptions: { parserOptions: { projectService: false } },
   },
   ruleFilter: ({ ruleId }) =>
-    ruleId === 'no-restricted-imports' || ruleId === 'no-restricted-syntax',
+    /no-restricted-(?:imports|syntax)$/.test(ruleId) || ruleId.startsWith('regexp/'),
 });
 
 async function complaints(code: string, file: string): Promise<string[]> {
@@ -145,6 +145,41 @@ describe('starting a program without a shell is not', () => {
 
   test.each(allowedCommonJs)('in CommonJS: %s', async (code) => {
     for (const file of commonJsFiles) expect(await complaints(code, file), file).toEqual([]);
+  });
+});
+
+describe('a path given to node:fs by the library is an error of the linter', () => {
+  test.each([
+    'import { openSync } from "node:fs";',
+    'import fs from "fs";',
+    'import * as fs from "node:fs";',
+    'import { open } from "node:fs/promises";',
+    'import { promises } from "fs";',
+    'export { open } from "node:fs/promises";',
+  ])('in a module: %s', async (code) => {
+    expect(await complaints(code, 'src/a.ts')).not.toEqual([]);
+    expect(await complaints(code, 'src/cli/a.ts')).not.toEqual([]);
+    expect(await complaints(code, 'test/a.test.ts')).toEqual([]);
+  });
+
+  test('a type is none', async () => {
+    expect(await complaints('import type { Stats } from "node:fs";', 'src/a.ts')).toEqual([]);
+  });
+});
+
+describe('a regular expression that can take longer than its input is an error of the linter', () => {
+  test.each([
+    'const pattern = /^(?:a+)+$/;',
+    String.raw`const pattern = /(?:\/+\.?)+$/;`,
+    'const pattern = /^(?:a|a)*$/;',
+    String.raw`const pattern = /\s+$/;`,
+  ])('in a module: %s', async (code) => {
+    expect(await complaints(code, 'src/a.ts')).not.toEqual([]);
+  });
+
+  test('a linear one is none', async () => {
+    const code = String.raw`const pattern = /^\d+(?:\.\d+)?$/;`;
+    expect(await complaints(code, 'src/a.ts')).toEqual([]);
   });
 });
 

@@ -142,6 +142,34 @@ describe('nothing from outside of the package is loaded', () => {
     });
   });
 
+  test.each(['out/main.js', 'dist/main.js', 'dist/bundle/loader.js'])(
+    'not what lies beside a bundle %s under a manifest with our name',
+    async (name) => {
+      await withTemporaryDirectory(async (directory) => {
+        const location = installWithoutAddon(directory);
+        placeAddon(location);
+        const bundle = path.join(directory, name);
+        mkdirSync(path.dirname(bundle), { recursive: true });
+        // As a bundler does it: the text of the file, in another one.
+        cpSync(path.join(location, 'dist'), path.dirname(bundle), { recursive: true });
+        const moved = name.endsWith('loader.js')
+          ? bundle
+          : path.join(path.dirname(bundle), 'main.js');
+        if (moved !== path.join(path.dirname(bundle), 'loader.js')) {
+          renameSync(path.join(path.dirname(bundle), 'loader.js'), moved);
+        }
+        const root = path.dirname(path.dirname(moved));
+        writeFileSync(path.join(root, 'package.json'), '{"name":"holdfast"}');
+        placeAddon(root, path.join('build', 'Release', 'holdfast.node'));
+        const program = `try { require(${JSON.stringify(moved)}).loadAddon?.(); Object.values(require(${JSON.stringify(moved)})).forEach((f) => { if (f?.name === 'loadAddon') f(); }); } catch {}
+          process.report.excludeNetwork = true;
+          console.log(JSON.stringify(process.report.getReport().sharedObjects.filter((file) => /\\.node$/.test(file))));`;
+        const child = await runNode(['-e', program], { env: { PREBUILDS_ONLY: undefined } });
+        expect(child).toMatchObject({ code: 0, signal: null, stdout: '[]\n', stderr: '' });
+      });
+    },
+  );
+
   test('not what lies beside a bundle that holdfast was copied into', async () => {
     await withTemporaryDirectory(async (directory) => {
       const location = installWithoutAddon(directory);

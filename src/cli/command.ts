@@ -119,8 +119,10 @@ function optionValue(token: OptionToken, options: Options): boolean | string {
   }
   if (token.value === undefined) throw new UsageError(`option '${token.rawName}' needs a value`);
   if (token.inlineValue !== true && token.value.startsWith('-')) {
+    // A short option has its value right behind it, without '='.
+    const together = token.rawName.startsWith('--') ? `${token.rawName}=` : token.rawName;
     throw new UsageError(
-      `option '${token.rawName}' needs a value, got the option '${token.value}'; write '${token.rawName}=${token.value}' if that is the value`,
+      `option '${token.rawName}' needs a value, got the option '${token.value}'; write '${together}${token.value}' if that is the value`,
     );
   }
   return token.value;

@@ -5,6 +5,7 @@ import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 
 import { inspectLock, lock, tryLock } from '../index.js';
+import type { HeldDirectory } from './doctor-directory.js';
 import { failure, handOffText, untried } from './doctor-report.js';
 import type { Finding } from './doctor-report.js';
 import { programFile } from './program-file.js';
@@ -12,9 +13,18 @@ import { programFile } from './program-file.js';
 /** Milliseconds for each step, after which a file system counts as one that does not answer. */
 const patience = 10_000;
 
-export async function tryLocks(directory: string, signal: AbortSignal): Promise<Finding[]> {
+/** Where the other process inherits the descriptor of the directory, after its own channel. */
+const inheritedAs = 4;
+
+export async function tryLocks(
+  { path: directory, descriptor }: HeldDirectory,
+  signal: AbortSignal,
+): Promise<Finding[]> {
   const target = path.join(directory, 'lock');
-  const holder = fork(programFile('doctor-holder'), [target, String(patience)]);
+  const theirs = descriptor === null ? target : `/proc/self/fd/${inheritedAs}/lock`;
+  const holder = fork(programFile('doctor-holder'), [theirs, String(patience)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(descriptor === null ? [] : [descriptor])],
+  });
   try {
     await heldBy(holder, signal);
     const exclusion = await tryExclusion(target, holder.pid ?? -1);

@@ -1,7 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -22,7 +30,7 @@ export const rebuild = defineCommand({
   synopsis: '',
   about: [
     'Compiles the addon from the sources in this package, for the Node that runs this, and puts it where it is loaded from then on, before any binary that came with the package. If anything fails, what was there stays.',
-    "It needs what node-gyp needs: python3, make and a C++17 compiler, and the headers of Node, which node-gyp downloads. node-gyp itself is taken from your project or from npm's installation, and node-addon-api from your project.",
+    "It needs what node-gyp needs: python3, make and a C++17 compiler, and the headers of Node, which node-gyp downloads. node-gyp and node-addon-api are taken from the node_modules that this package is installed in, and node-gyp else from npm's installation beside Node; never from the working directory.",
     'An addon speaks Node-API: there is no need to do this again for another version of Node, or for Electron.',
   ],
   options: {},
@@ -41,8 +49,8 @@ export const rebuild = defineCommand({
   async run({ operands, rest }) {
     const [operand] = [...operands, ...(rest ?? [])];
     if (operand !== undefined) throw new UsageError(`nothing can be named, got '${operand}'`);
-    const nodeGyp = find('node-gyp/bin/node-gyp.js') ?? findInNpm('node-gyp/bin/node-gyp.js');
-    const nodeAddonApi = find('node-addon-api/package.json');
+    const nodeGyp = find('node-gyp');
+    const nodeAddonApi = find('node-addon-api');
     const missing = [
       ...(nodeGyp === null ? ['node-gyp'] : []),
       ...(nodeAddonApi === null ? ['node-addon-api'] : []),
@@ -55,56 +63,59 @@ export const rebuild = defineCommand({
       );
       return exitCodes.systemError;
     }
-    const modules = path.dirname(path.dirname(nodeAddonApi));
-    return (await compile(nodeGyp, modules)) && (await tryIt()) ? 0 : exitCodes.systemError;
+    return (await compile(nodeGyp, nodeAddonApi)) && (await tryIt()) ? 0 : exitCodes.systemError;
   },
 });
 
-/** A file of a package that the user's project has, or this package. */
-function find(file: string): string | null {
-  for (const directory of [process.cwd(), packageDirectory]) {
-    try {
-      return createRequire(path.join(directory, 'package.json')).resolve(file);
-    } catch {
-      // Not from there.
-    }
-  }
-  return null;
+/**
+ * The directories of packages that are used: that of this package, those that this package is installed in, and npm's own
+ * beside the Node that runs this. Neither the working directory nor a directory above it: another user may have made
+ * `node_modules` there, and what is in it would be run.
+ */
+function moduleDirectories(): string[] {
+  const parts = packageDirectory.split(path.sep);
+  const around = parts.flatMap((part, i) =>
+    part === 'node_modules' ? [parts.slice(0, i + 1).join(path.sep)] : [],
+  );
+  const prefix = path.dirname(process.execPath);
+  return [
+    path.join(packageDirectory, 'node_modules'),
+    ...around.reverse(),
+    path.join(prefix, '..', 'lib', 'node_modules', 'npm', 'node_modules'),
+    path.join(prefix, 'node_modules', 'npm', 'node_modules'),
+  ];
 }
 
-/** A file of a package that npm brings along. */
-function findInNpm(file: string): string | null {
-  const prefix = path.dirname(process.execPath);
-  const installations = [
-    // npm and npx tell it.
-    ...(process.env.npm_execpath === undefined
-      ? []
-      : [path.dirname(path.dirname(process.env.npm_execpath))]),
-    path.join(prefix, '..', 'lib', 'node_modules', 'npm'),
-    path.join(prefix, 'node_modules', 'npm'),
-  ];
-  for (const npm of installations) {
-    try {
-      return createRequire(path.join(npm, 'package.json')).resolve(file);
-    } catch {
-      // Not there.
-    }
-  }
-  return null;
+/** The directory of a package, or null. */
+function find(name: string): string | null {
+  const directories = moduleDirectories().map((modules) => path.join(modules, name));
+  return directories.find((place) => existsSync(path.join(place, 'package.json'))) ?? null;
 }
 
 /** Compiles in a directory of its own, and puts the result into the package if all went well. */
-async function compile(nodeGyp: string, modules: string): Promise<boolean> {
+async function compile(nodeGyp: string, nodeAddonApi: string): Promise<boolean> {
   const scratch = mkdtempSync(path.join(tmpdir(), 'holdfast-rebuild-'));
   try {
     cpSync(path.join(packageDirectory, 'native'), path.join(scratch, 'native'), {
       recursive: true,
     });
     cpSync(path.join(packageDirectory, buildDescription), path.join(scratch, 'binding.gyp'));
-    // binding.gyp asks Node where node-addon-api is.
-    const env = { ...process.env, NODE_PATH: modules };
-    const args = [nodeGyp, 'rebuild', '--directory', scratch, '--jobs', 'max'];
-    if (!(await succeeds(args, env))) {
+    // binding.gyp asks Node where node-addon-api is, and Node looks in all directories above before it goes by NODE_PATH.
+    mkdirSync(path.join(scratch, 'node_modules'));
+    symlinkSync(
+      realpathSync(nodeAddonApi),
+      path.join(scratch, 'node_modules', 'node-addon-api'),
+      'junction',
+    );
+    const args = [
+      path.join(nodeGyp, 'bin', 'node-gyp.js'),
+      'rebuild',
+      '--directory',
+      scratch,
+      '--jobs',
+      'max',
+    ];
+    if (!(await succeeds(args))) {
       print(program, 'the addon could not be compiled; node-gyp has said why');
       return false;
     }
@@ -123,13 +134,13 @@ async function compile(nodeGyp: string, modules: string): Promise<boolean> {
 
 /** In a process of its own, since this one may have another addon loaded, or crash. */
 async function tryIt(): Promise<boolean> {
-  const loaded = await succeeds(['-e', 'require(process.argv[1])', packageDirectory], process.env);
+  const loaded = await succeeds(['-e', 'require(process.argv[1])', packageDirectory]);
   if (!loaded) print(program, 'what was compiled does not load');
   return loaded;
 }
 
-async function succeeds(args: readonly string[], env: NodeJS.ProcessEnv): Promise<boolean> {
-  const child = spawn(process.execPath, args, { env, stdio: 'inherit' });
+async function succeeds(args: readonly string[]): Promise<boolean> {
+  const child = spawn(process.execPath, args, { stdio: 'inherit' });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code === 0;
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
@@ -22,7 +22,7 @@ export interface CommandResult {
 
 /**
  * Runs a command in the foreground, without a shell and with our standard streams, to its end. `descriptor` is one more
- * of ours that it gets, as its descriptor 3.
+ * of ours that it inherits, under a number that programs and scripts do not write to by habit.
  */
 export async function runCommand(
   [file = '', ...args]: readonly string[],
@@ -32,9 +32,7 @@ export async function runCommand(
   // Before the command exists, so that no signal ends us and leaves it behind.
   const stop = onSignals((signal) => child?.kill(signal));
   try {
-    child = spawn(file, args, {
-      stdio: ['inherit', 'inherit', 'inherit', ...(descriptor === null ? [] : [descriptor])],
-    });
+    child = spawn(file, args, { stdio: streams(descriptor) });
     const ended = exitCodeOf(child);
     // Rejects on 'error': that is how some failures to start arrive, while others are thrown by spawn.
     await once(child, 'spawn');
@@ -48,6 +46,16 @@ export async function runCommand(
   } finally {
     stop();
   }
+}
+
+/** Low enough for every usual limit of open files, and above what shells and scripts use: 3 to 9, 10, 99, 200, 255. */
+const inheritedAs = 87;
+
+function streams(descriptor: number | null): StdioOptions {
+  const standard = ['inherit', 'inherit', 'inherit'] as const;
+  if (descriptor === null) return [...standard];
+  const unused = Array<'ignore'>(inheritedAs - standard.length).fill('ignore');
+  return [...standard, ...unused, descriptor];
 }
 
 function exitCodeOf(child: ChildProcess): Promise<number> {

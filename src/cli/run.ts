@@ -53,7 +53,7 @@ export const run = defineCommand({
   synopsis: '[options] FILE -- COMMAND [ARGUMENT...]',
   about: [
     "Takes the lock on FILE, runs COMMAND without a shell, and ends with the command's exit status. FILE need not exist; the lock file .FILE.lock is made beside it and stays there.",
-    'The command inherits the lock (as descriptor 3): even if holdfast is killed, nobody else gets the lock before the command has ended, and a process that the command leaves behind in the background keeps it as well. With --close the lock is held by holdfast alone and freed as soon as the command has ended.',
+    'The command inherits the lock (as descriptor 87): even if holdfast is killed, nobody else gets the lock before the command has ended, and a process that the command leaves behind in the background keeps it as well. With --close the lock is held by holdfast alone and freed as soon as the command has ended.',
     'On Windows no lock can be inherited. There holdfast itself stays until the command and all that it started have ended, and if holdfast is killed, the system ends them together with it.',
     'SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. When the standard input is a terminal, SIGINT and SIGQUIT are not, since the terminal sends them to the command as well; on Windows the console sends them all. Other descriptors than 0, 1 and 2 are not passed on.',
   ],
