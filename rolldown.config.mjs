@@ -26,7 +26,11 @@ export default defineConfig({
     // With the library the addon is loaded. What loads it is also for those who ask why that fails.
     codeSplitting: {
       groups: [
-        { name: 'loader', test: /\/src\/(errors|host-libc|load-addon|printable)\.ts$/, priority: 1 },
+        {
+          name: 'loader',
+          test: /\/src\/(errors|host-libc|load-addon|printable)\.ts$/,
+          priority: 1,
+        },
         { name: 'library', test: /\/src\/(?!cli\/|proper-lockfile\/|index\.ts$)/ },
       ],
     },

@@ -141,7 +141,10 @@ void Environment::Close() {
   cancelled_.clear();
   kept_.clear();
   guarded_.clear();
-  for (auto& entry : held_) static_cast<void>(LeaveWhole(entry.second.get()));
+  for (auto& entry : held_) {
+    entry.second->tenure.End();
+    static_cast<void>(LeaveWhole(entry.second.get()));
+  }
   held_.clear();
 }
 

@@ -17,18 +17,23 @@ std::shared_ptr<HeldLock> Environment::TakeHeld(Id id) {
 
 Outcome Environment::Release(Id id) {
   const std::shared_ptr<HeldLock> held = TakeHeld(id);
-  return held == nullptr ? Outcome::kGranted : Conclude(LeaveWhole(held.get()));
+  if (held == nullptr) return Outcome::kGranted;
+  held->tenure.End();
+  return Conclude(LeaveWhole(held.get()));
 }
 
 Outcome Environment::ReleaseToHeirs(Id id) {
   const std::shared_ptr<HeldLock> held = TakeHeld(id);
-  return held == nullptr ? Outcome::kGranted : Conclude(LeaveToHeirs(*held));
+  if (held == nullptr) return Outcome::kGranted;
+  held->tenure.End();
+  return Conclude(LeaveToHeirs(*held));
 }
 
 Environment::Id Environment::StartRelease(Id id, bool untold) {
   return StartJob([held = TakeHeld(id), untold](const Patience&) {
     Error error;
     if (held != nullptr) {
+      held->tenure.End();
       error = untold ? GiveBackUntold(*held) : LeaveWhole(held.get());
     }
     return error.ok() ? Attempt::Of(Outcome::kGranted) : Attempt::Failure(std::move(error));

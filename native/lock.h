@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -22,9 +24,41 @@ std::string KeyOf(const LockLocation& location);
 
 class LockDirectory;
 
+// Whether a lock object still has its lock. To publish something under it and to give it up exclude each other, in whichever
+// threads they are done: nothing is published under a lock that was given up.
+class Tenure {
+ public:
+  // What publishes under the lock keeps this for as long as that takes.
+  using Share = std::shared_lock<std::shared_mutex>;
+
+  Tenure() = default;
+  // A lock is moved only before anything else refers to it.
+  Tenure(Tenure&& /*other*/) noexcept {}
+  Tenure& operator=(Tenure&& /*other*/) noexcept { return *this; }
+  Tenure(const Tenure&) = delete;
+  Tenure& operator=(const Tenure&) = delete;
+  ~Tenure() = default;
+
+  // False if the lock was given up.
+  bool Join(Share* share) const {
+    *share = Share(mutex_);
+    return !ended_;
+  }
+  // Waits for what is being published.
+  void End() {
+    const std::lock_guard<std::shared_mutex> alone(mutex_);
+    ended_ = true;
+  }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  bool ended_ = false;
+};
+
 // A lock that is ours.
 struct HeldLock {
   LockFile file;
+  Tenure tenure;
   // What release leaves in the record. A shared holder writes none.
   uint64_t token = 0;
   uint64_t ttl = 0;

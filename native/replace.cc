@@ -200,8 +200,11 @@ ReplaceError Replacement::Commit(bool last_try, ReplaceResult* result) {
     ReplaceError failure = Complete();
     if (!failure.ok()) return failure;
   }
+  // Released in the other order: the lock must not be given up before its guard.
+  Tenure::Share share;
   Guard guard;
   if (request_.lock != nullptr) {
+    if (!request_.lock->tenure.Join(&share)) return ReplaceError::Lost();
     ReplaceError failure = ConfirmLock(&guard);
     if (!failure.ok()) return failure;
   }

@@ -85,6 +85,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   #controller: AbortController | null = null;
   #looking = false;
   #signs: SignsOfLife | null = null;
+  #pendingWrites = 0;
   /** Null unless somebody wants to know how long the lock is held: to look at a clock takes its time. */
   readonly #grantedAt = channels.released.hasSubscribers ? performance.now() : null;
 
@@ -171,10 +172,14 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
   /**
    * Gives the lock back. Releasing again does nothing, and never touches a later holder's lock. Rejects with the
    * system's error when the record or the unlock failed; the lock file is closed, and the lock given up, all the same.
+   *
+   * Nothing that was begun under the lock is published after its release: a replace whose commit is in progress is waited
+   * for, and one that has not come so far rejects with ECOMPROMISED and leaves the old file.
    */
   async release(): Promise<void> {
     checkArgumentCount('lock.release', arguments.length, 0);
-    if (!this.#remote) {
+    // A commit in progress is waited for, which this thread must not do.
+    if (!this.#remote && this.#pendingWrites === 0) {
       this.releaseSync();
       return;
     }
@@ -185,7 +190,7 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     });
   }
 
-  /** As {@link release}, on this thread. */
+  /** As {@link release}, on this thread, which is blocked while a replace under the lock publishes its file. */
   releaseSync(): void {
     checkArgumentCount('lock.releaseSync', arguments.length, 0);
     const id = this.#forget();
@@ -293,6 +298,11 @@ export class FileLock implements AsyncDisposable, Disposable, Watched {
     return lock.#loss ?? lock.#compromised('the lock was released');
   }
 
+  /** Counts the replaces that are pending under a lock. @internal */
+  static countWrites(lock: FileLock, more: 1 | -1): void {
+    lock.#pendingWrites += more;
+  }
+
   /** The raw descriptor that the kernel's lock hangs on, for a child process to inherit. @internal */
   static descriptorOf(lock: FileLock): number {
     return native.descriptorOf(lock.#id);
@@ -370,6 +380,11 @@ export const verifyBeforeWrite = (lock: FileLock | undefined): void => {
 };
 
 export const verifyNotLost = (lock: FileLock): Promise<void> => FileLock.verifyNotLost(lock);
+
+/** Counts the replaces that are pending under a lock, whose release then waits for a commit in progress off this thread. */
+export const countWrites = (lock: FileLock, more: 1 | -1): void => {
+  FileLock.countWrites(lock, more);
+};
 
 export const idOf = (lock: FileLock): number => FileLock.idOf(lock);
 

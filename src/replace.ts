@@ -4,7 +4,7 @@ import { GivenBytes, isStream, type Data, type DataStream } from './bytes.js';
 import { ChunkSource } from './chunks.js';
 import { HoldfastError, toError } from './errors.js';
 import { publish } from './events.js';
-import { idOf, lossOf, verifyBeforeWrite } from './file-lock.js';
+import { countWrites, idOf, lossOf, verifyBeforeWrite } from './file-lock.js';
 import { followLinks, followLinksSync } from './links.js';
 import { changeUnderLock, changeUnderLockSync } from './lock.js';
 import {
@@ -231,7 +231,9 @@ function* replaceSteps(
     request = expecting(request, ifMatch?.identity ?? null);
   }
   signal?.throwIfAborted();
+  const { lock } = request;
   const id = native.openReplacement(...replaceArguments(request));
+  if (lock !== undefined) countWrites(lock, 1);
   const stopListening = whenAborted(signal, () => {
     native.cancelReplacement(id);
   });
@@ -240,6 +242,7 @@ function* replaceSteps(
     return yield* writeStream(request, id, data);
   } finally {
     stopListening();
+    if (lock !== undefined) countWrites(lock, -1);
     native.closeReplacement(id);
   }
 }
@@ -411,7 +414,7 @@ function toResult(
     const { phase, published } = outcome;
     if (outcome.lost && request.lock) {
       const { path } = request;
-      const message = `the lock was lost, and nothing was written, '${path}'`;
+      const message = `the lock was lost or released before the file was published, and nothing was written, '${path}'`;
       const error = new HoldfastError('ECOMPROMISED', message, {
         path,
         cause: lossOf(request.lock),

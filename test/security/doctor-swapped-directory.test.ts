@@ -28,9 +28,9 @@ test.runIf(has('proc', 'symlinks'))(
         await withChildren(async (children) => {
           const child = children.spawnNode([commandFile, 'doctor', '--json', shared]);
           const exit = child.waitForExit(60_000);
-          let ended = false;
-          void exit.then(() => (ended = true));
-          while (!ended) {
+          const state = { ended: false };
+          void exit.then(() => (state.ended = true));
+          while (!state.ended) {
             exchanges += exchange(shared, outside);
             await new Promise((resolve) => setImmediate(resolve));
           }
