@@ -15,11 +15,7 @@
 namespace {
 
 using holdfast::AddonData;
-
-// Everything of one environment: it lives as long as that does.
-struct Instances {
-  std::vector<std::unique_ptr<AddonData>> all;
-};
+using holdfast::Instances;
 
 void CloseData(void* data) { static_cast<AddonData*>(data)->Close(); }
 

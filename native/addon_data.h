@@ -79,6 +79,11 @@ class AddonData {
   uint64_t last_log_ = 0;
 };
 
+// Everything of one environment, which lives as long as that does: one for each copy of the package.
+struct Instances {
+  std::vector<std::unique_ptr<AddonData>> all;
+};
+
 }  // namespace holdfast
 
 #endif  // HOLDFAST_ADDON_DATA_H_

@@ -59,8 +59,10 @@ class Environment {
   // Tries to take the lock from the holder that the wait has seen to be hung. The wait goes on.
   Outcome TakeOver(Id id, AcquireOptions options, const Patience& patience);
   Id StartTakeOver(Id id, AcquireOptions options);
-  // Whether this environment itself holds a lock that conflicts with the wait, or was granted one and not told yet.
-  bool ConflictsWithHeld(Id id) const;
+  // Returns true if this environment holds a lock that conflicts with `wanted`, or was granted one that it does not know of yet.
+  bool Holds(const LockFile& wanted) const;
+  // The file that is held, kept or waited for under `id`, or null.
+  const LockFile* FindFile(Id id) const;
   // What the file under `id` (held, kept or waited for) says of its holder.
   bool ReadHolderOf(Id id, DecodedRecord* record);
 
@@ -124,7 +126,6 @@ class Environment {
   Outcome Fail(Error error);
   Outcome Conclude(Error error);
   std::shared_ptr<HeldLock> TakeHeld(Id id);
-  const LockFile* FindFile(Id id) const;
   // Takes a wait that is over from the list; the file of a guarded one is then kept for Complete().
   Outcome EndWait(Id id);
 

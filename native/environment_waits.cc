@@ -127,12 +127,10 @@ Environment::Id Environment::StartTakeOver(Id id, AcquireOptions options) {
   return StartAcquire(std::move(options));
 }
 
-bool Environment::ConflictsWithHeld(Id id) const {
-  const LockFile* file = FindFile(id);
-  if (file == nullptr) return false;
+bool Environment::Holds(const LockFile& wanted) const {
   const auto conflicts = [&](const LockFile& held) {
-    return &held != file && held.identity == file->identity && held.slot == file->slot &&
-           Conflicts(held.mode, file->mode);
+    return &held != &wanted && held.identity == wanted.identity && held.slot == wanted.slot &&
+           Conflicts(held.mode, wanted.mode);
   };
   return std::any_of(held_.begin(), held_.end(),
                      [&](const auto& entry) { return conflicts(entry.second->file); }) ||

@@ -1,5 +1,6 @@
 #include "lock_binding.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -195,7 +196,14 @@ Value LookIntervalOf(const CallbackInfo& info) {
 }
 
 Value ConflictsWithHeld(const CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), EnvironmentOf(info).ConflictsWithHeld(IdAt(info, 0)));
+  const LockFile* wanted = EnvironmentOf(info).FindFile(IdAt(info, 0));
+  // Every copy of the package that this thread has loaded: a blocked thread can release the lock of none.
+  const auto& copies = info.Env().GetInstanceData<Instances>()->all;
+  const bool held =
+      wanted != nullptr && std::any_of(copies.begin(), copies.end(), [wanted](const auto& copy) {
+        return copy->environment().Holds(*wanted);
+      });
+  return Napi::Boolean::New(info.Env(), held);
 }
 
 Value HolderOf(const CallbackInfo& info) {

@@ -17,6 +17,7 @@ import {
   acquireArguments,
   claimantOf,
   lockPathOf,
+  remoteKeyOf,
   withLinksFollowed,
   withLinksFollowedSync,
   type LockRequest,
@@ -63,7 +64,7 @@ function place(
       else retry(caller, beforeQueueing);
     });
   } else if (outcome === Outcome.remote) {
-    enqueue(caller, LockQueue.remoteKey(lockPathOf(request)), undefined, true, beforeQueueing);
+    enqueue(caller, remoteKeyOf(lockPathOf(request)), undefined, true, beforeQueueing);
   } else {
     const keptId = outcome === Outcome.busy ? result[ResultIndex.id] : undefined;
     enqueue(caller, native.lastKey(), keptId, false, beforeQueueing);
@@ -95,8 +96,11 @@ function enqueue(
   try {
     beforeQueueing?.(key);
   } catch (error) {
+    if (!caller.settled) caller.fail(error);
+  }
+  // It may also have been aborted meanwhile.
+  if (caller.settled) {
     if (keptId !== undefined) cancel(keptId);
-    caller.fail(error);
     return;
   }
   LockQueue.open(key, remote).enqueue(caller, keptId);
@@ -212,8 +216,7 @@ function waitSync(
   try {
     publishContended(request, () => holder(request, id));
     if (request.timeout === 0) throw timeoutError(request, holder(request, id));
-    queue =
-      LockQueue.find(native.keyOf(id)) ?? LockQueue.find(LockQueue.remoteKey(lockPathOf(request)));
+    queue = LockQueue.find(native.keyOf(id)) ?? LockQueue.find(remoteKeyOf(lockPathOf(request)));
     const taken = queue?.suspend(request) ?? null;
     if (taken !== null) {
       cancel(id);

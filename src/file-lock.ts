@@ -12,7 +12,7 @@ import {
   whenDelivered,
 } from './native.js';
 import { checkArgumentCount, checkNames } from './option-checks.js';
-import { lockPathOf, type LockRequest } from './options.js';
+import { lockPathOf, remoteKeyOf, type LockRequest } from './options.js';
 import { holderOf, type LockHolder } from './record.js';
 // Which in turn needs the lock; neither uses the other before both are loaded.
 import { replaceFile, type ReplaceResult } from './replace.js';
@@ -389,6 +389,10 @@ export const countWrites = (lock: FileLock, more: 1 | -1): void => {
 export const idOf = (lock: FileLock): number => FileLock.idOf(lock);
 
 export const lossOf = (lock: FileLock): HoldfastError => FileLock.lossOf(lock);
+
+/** The keys under which callers may queue for a lock; none when it is held no longer. */
+export const keysOf = (lock: FileLock): readonly string[] =>
+  lock.held ? [keyOf(lock), remoteKeyOf(lock.lockPath)] : [];
 
 /** The key of a held lock; empty when it is held no longer. */
 export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);

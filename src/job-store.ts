@@ -1,4 +1,5 @@
 /** A store of jobs: each change of a job is one commit under a lock, and reading needs none. */
+import { currentNesting } from './nesting.js';
 import { checkArgumentCount } from './option-checks.js';
 import { join } from 'node:path';
 import { HoldfastError } from './errors.js';
@@ -264,7 +265,10 @@ export class JobStore<Job extends JobFields = JobFields & Record<string, unknown
     const toWork = () => new JobWork(this.#settings, place);
     const { onWait } = this.#settings.lock;
     try {
-      return await this.#groups.join(place.name, toWork, change, { signal, onWait });
+      return await this.#groups.join(place.name, toWork, change, {
+        ...{ signal, onWait },
+        nesting: currentNesting(),
+      });
     } catch (error) {
       // The directory may have been removed.
       if ((error as NodeJS.ErrnoException).syscall !== undefined) this.#reopen(opened);

@@ -1,7 +1,6 @@
 /** The lock context: the verbs that take a lock. */
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { deadlockError } from './acquire.js';
-import { keyOf, verifyNotLost, type FileLock } from './file-lock.js';
+import { verifyNotLost, type FileLock } from './file-lock.js';
+import { acquireNested, currentNesting, runNested } from './nesting.js';
 import {
   toRequest,
   type LockOptions,
@@ -11,9 +10,7 @@ import {
   type TtlOption,
   type WithLockOptions,
 } from './options.js';
-import { RequestFlag } from './native.js';
 import { checkArgumentCount } from './option-checks.js';
-import { LockQueue } from './queue.js';
 import { acquire, acquireSync, tryAcquire, tryAcquireSync } from './taking.js';
 
 /**
@@ -129,15 +126,13 @@ async function runUnderLock<Result>(
   request: LockRequest,
   fn: LockedFunction<Result | PromiseLike<Result>>,
 ): Promise<{ held: FileLock; returned: Awaited<Result> }> {
-  const outer = flow.getStore();
-  const held = await acquireNested(request, outer);
-  const frame: Frame = { lock: held, active: true, outer };
+  const held = await acquireNested(
+    request,
+    request.nested === 'wait' ? undefined : currentNesting(),
+  );
   try {
-    const returned = await flow.run(frame, () => fn(held));
-    frame.active = false;
-    return { held, returned };
+    return { held, returned: await runNested(held, () => fn(held)) };
   } catch (error) {
-    frame.active = false;
     await releaseOrWarn(held);
     throw error;
   }
@@ -198,49 +193,6 @@ export function changeUnderLockSync<Result>(
   } finally {
     releaseSyncOrWarn(held);
   }
-}
-
-/** A `withLock` that runs in the current asynchronous flow, and the ones around it. */
-interface Frame {
-  lock: FileLock;
-  active: boolean;
-  outer: Frame | undefined;
-}
-
-const flow = new AsyncLocalStorage<Frame>();
-
-async function acquireNested(request: LockRequest, outer: Frame | undefined): Promise<FileLock> {
-  if (outer === undefined || request.nested === 'wait') return acquire(request);
-  const around: Frame[] = [];
-  try {
-    return await acquire(request, (key) => {
-      const frame = findFrame(outer, key);
-      if (frame === undefined) return;
-      around.push(frame);
-      throw deadlockError(request, 'a withLock around this one holds it');
-    });
-  } catch (error) {
-    const shared = (request.flags & RequestFlag.shared) !== 0;
-    if (!shared || !around[0]?.lock.shared) throw error;
-    // Behind an exclusive caller that waits for our outer shared lock, a second shared one would wait for ever; beside
-    // the outer one it can be had.
-    const held = await tryAcquire(request);
-    if (held === null) throw error;
-    return held;
-  }
-}
-
-function findFrame(innermost: Frame, key: string): Frame | undefined {
-  let frame: Frame | undefined = innermost;
-  while (frame !== undefined && !(frame.active && keysOf(frame.lock).includes(key))) {
-    frame = frame.outer;
-  }
-  return frame;
-}
-
-/** The keys under which callers may queue for a lock; none when it is held no longer. */
-function keysOf(held: FileLock): string[] {
-  return held.held ? [keyOf(held), LockQueue.remoteKey(held.lockPath)] : [];
 }
 
 function splitArguments(

@@ -275,6 +275,9 @@ export function lockPathOf(request: Pick<LockRequest, 'lockPath' | 'destination'
   return lockPath ?? beside(destination, `.${basename(destination)}.lock`);
 }
 
+/** The key of a queue whose lock file cannot be asked for its identity on this thread. */
+export const remoteKeyOf = (lockPath: string): string => `path:${lockPath}`;
+
 function applyOptions(request: LockRequest, options: GivenOptions): void {
   const { shared, session, lockPath, lockFileMode, timeout, signal, onWait } = options;
   if (flag('shared', shared) === true) request.flags |= RequestFlag.shared;

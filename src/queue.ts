@@ -68,11 +68,6 @@ export class LockQueue implements WaitingPlace {
     return queue;
   }
 
-  /** The key of a queue whose lock file cannot be asked for its identity on this thread. */
-  static remoteKey(lockPath: string): string {
-    return `path:${lockPath}`;
-  }
-
   /** Puts `caller` last. `keptId` is the file that its own busy attempt kept open, if it made one. */
   enqueue(caller: WaitingCaller, keptId?: number): void {
     caller.enter(this);

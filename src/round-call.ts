@@ -3,12 +3,15 @@ import { AsyncResource } from 'node:async_hooks';
 import { types } from 'node:util';
 import { whenAborted } from './abort.js';
 import { startDeadline, type Deadline } from './deadline.js';
+import type { Nesting } from './nesting.js';
 import type { WaitInfo } from './options.js';
 
 /** What each call of a round has of its own. */
 export interface CallerOptions {
   signal: AbortSignal | undefined;
   onWait: ((wait: WaitInfo) => void) | undefined;
+  /** The callbacks around the call that hold a lock. */
+  nesting: Nesting;
 }
 
 interface CallOptions extends CallerOptions {
@@ -22,6 +25,7 @@ interface CallOptions extends CallerOptions {
 export class Call<Change, Result> extends AsyncResource {
   readonly change: Change;
   readonly promise: Promise<Result>;
+  readonly nesting: Nesting;
   readonly #signal: AbortSignal | undefined;
   readonly #onWait: CallerOptions['onWait'];
   readonly #startedAt = performance.now();
@@ -39,6 +43,7 @@ export class Call<Change, Result> extends AsyncResource {
     this.change = change;
     const { signal } = options;
     this.#signal = signal;
+    this.nesting = options.nesting;
     this.#onWait = options.onWait;
     this.#onSettled = options.onSettled;
     this.promise = new Promise((resolve, reject) => {

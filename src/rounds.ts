@@ -3,11 +3,12 @@ import { AsyncResource } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isConflict } from './errors.js';
-import { verifyBeforeWrite, type FileLock } from './file-lock.js';
+import { keysOf, verifyBeforeWrite, type FileLock } from './file-lock.js';
 import { releaseOrWarn } from './lock.js';
 import { Fifo } from './fifo.js';
 import type { LockRequest, WaitInfo } from './options.js';
 import type { LockHolder } from './record.js';
+import { holds, nestedError } from './nesting.js';
 import { Retries } from './retries.js';
 import { Call, failEach, type CallerOptions } from './round-call.js';
 import { acquire, goOnWithoutLock } from './taking.js';
@@ -29,7 +30,7 @@ export interface RoundWork<State, Change, Result> {
   readonly retry: number;
   read(): Promise<State>;
   /** The state after `change`, or the same one; must leave `state` itself as it is. Runs in its caller's context. */
-  apply(change: Change, state: State): State | Promise<State>;
+  apply(change: Change, state: State, held: FileLock): State | Promise<State>;
   /**
    * Makes `after`, which is another state than `before`, the one that `read` finds; ECONFLICT when it would not find
    * `before` any more. Then all of it is done again, from `read` on.
@@ -57,6 +58,10 @@ class Group<State, Change, Result> {
   #present = 0;
   /** Ends the wait for the lock that is under way. */
   #wait: AbortController | null = null;
+  /** Under which key it queues, once it does. */
+  #waitKey: string | null = null;
+  /** The lock of the round that is under way. */
+  #held: FileLock | null = null;
   /** What was last told of that wait. */
   #lastReport: WaitInfo | null = null;
   /** Who was last seen in the way. */
@@ -81,11 +86,31 @@ class Group<State, Change, Result> {
     });
     this.#present++;
     this.#calls.push(call);
+    if (this.#waitsForItself(call)) {
+      call.fail(nestedError(this.#work.lock));
+      return call.promise;
+    }
     if (caller.onWait !== undefined) {
       this.#stopLooking ??= atEachLook(() => this.#reportRound());
       if (this.#lastReport !== null) call.reportWait(this.#lastReport);
     }
     return call.promise;
+  }
+
+  /** Whether a callback around the call holds the lock that its round needs, or has. */
+  #waitsForItself({ nesting }: Call<Change, Result>): boolean {
+    if (nesting === undefined) return false;
+    const keys = this.#held === null ? [this.#waitKey] : keysOf(this.#held);
+    return keys.some((key) => key !== null && holds(nesting, key));
+  }
+
+  /** Fails the calls that wait for a callback around them; throws if none is left to wait. */
+  #refuseWaitsForSelf(key: string): void {
+    this.#waitKey = key;
+    for (const call of this.#calls) {
+      if (call.isPending() && this.#waitsForItself(call)) call.fail(nestedError(this.#work.lock));
+    }
+    this.#wait?.signal.throwIfAborted();
   }
 
   #leave(call: Call<Change, Result>): void {
@@ -163,6 +188,7 @@ class Group<State, Change, Result> {
   async #serveUnder(held: FileLock, calls: Fifo<Call<Change, Result>>): Promise<void> {
     const made: Made<State, Change, Result> = { applied: [], failed: [] };
     const { applied, failed } = made;
+    if (!held.failedOpen) this.#held = held;
     try {
       await this.#applyAndCommit(held, calls, made);
       for (const { call, own } of applied) call.succeed(this.#work.toResult(own));
@@ -171,6 +197,7 @@ class Group<State, Change, Result> {
       const none = applied.length + failed.length === 0;
       failEach(none ? calls.takeAll() : applied.map(({ call }) => call), error);
     } finally {
+      if (this.#held === held) this.#held = null;
       for (const { call, error } of failed) call.fail(error);
       // At once, so that whoever has been told finds the lock free.
       await releaseOrWarn(held);
@@ -200,7 +227,7 @@ class Group<State, Change, Result> {
       }
       await retries.wait(undefined);
       before = await work.read();
-      after = await this.#applyAgain(before, made);
+      after = await this.#applyAgain(held, before, made);
     }
   }
 
@@ -222,19 +249,23 @@ class Group<State, Change, Result> {
     this.#wait = wait;
     const { lock } = this.#work;
     try {
-      return await acquire({
+      const request = {
         ...lock,
         timeout: lock.timeout === 0 ? 0 : Infinity,
         signal: wait.signal,
-        onWait: (info) => {
+        onWait: (info: WaitInfo) => {
           this.#reportWait(info);
         },
+      };
+      return await acquire(request, (key) => {
+        this.#refuseWaitsForSelf(key);
       });
     } catch (error) {
       if (wait.signal.aborted) return null;
       throw error;
     } finally {
       this.#wait = null;
+      this.#waitKey = null;
       this.#lastReport = null;
     }
   }
@@ -256,7 +287,7 @@ class Group<State, Change, Result> {
       if (call === undefined) return current;
       if (!call.isPending()) continue;
       try {
-        const own = await this.#run(call, current);
+        const own = await this.#run(call, current, held);
         if (!call.isPending()) continue;
         call.enterCommit();
         current = own;
@@ -271,12 +302,13 @@ class Group<State, Change, Result> {
     return current;
   }
 
-  #run(call: Call<Change, Result>, state: State): Promise<State> {
-    return call.run((change) => this.#work.apply(change, state));
+  #run(call: Call<Change, Result>, state: State, held: FileLock): Promise<State> {
+    return call.run((change) => this.#work.apply(change, state, held));
   }
 
   /** Makes the changes once more, on what somebody else has made of the file. */
   async #applyAgain(
+    held: FileLock,
     before: State,
     { applied, failed }: Made<State, Change, Result>,
   ): Promise<State> {
@@ -284,7 +316,7 @@ class Group<State, Change, Result> {
     for (const { call } of applied.splice(0)) {
       if (call.failIfAborted()) continue;
       try {
-        const own = await this.#run(call, current);
+        const own = await this.#run(call, current, held);
         current = own;
         applied.push({ call, own });
       } catch (error) {

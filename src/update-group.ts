@@ -1,6 +1,7 @@
 /** The calls of `updateFile` that share rounds: what a round does with the file. */
 import { GivenBytes, toBytes, type Data } from './bytes.js';
 import type { FileLock } from './file-lock.js';
+import { runNested } from './nesting.js';
 import type { LockRequest } from './options.js';
 import { readChecked } from './read-file.js';
 import { absent, asyncRetry, replace } from './replace.js';
@@ -75,10 +76,10 @@ class UpdateWork implements RoundWork<FileState, AnyUpdate, Contents> {
     return (await readChecked(this.#request.read)) ?? { contents: null, identity: null };
   }
 
-  async apply(fn: AnyUpdate, current: FileState): Promise<FileState> {
+  async apply(fn: AnyUpdate, current: FileState, held: FileLock): Promise<FileState> {
     const { contents, identity } = current;
     // A copy, so that what one does to it in place is nothing to the next.
-    const returned = await fn(contents && Buffer.from(contents));
+    const returned = await runNested(held, () => fn(contents && Buffer.from(contents)));
     if (returned === undefined) return current;
     return { contents: copyOfReturned(returned), identity };
   }

@@ -1,10 +1,11 @@
 /** Locked read-modify-write: no update of a shared file is ever lost or torn. */
+import { currentNesting } from './nesting.js';
 import { GivenBytes, type Data } from './bytes.js';
 import { HoldfastError, isConflict } from './errors.js';
 import { verifyBeforeWrite } from './file-lock.js';
 import { releaseSyncOrWarn } from './lock.js';
 import { lockOptionNames, toRequest, type LockOptions, type TtlOption } from './options.js';
-import { checkArgumentCount, checkNames, toSignal } from './option-checks.js';
+import { checkArgumentCount, checkNames, toSignal, oneOf } from './option-checks.js';
 import { toTarget } from './path.js';
 import { show } from './show.js';
 import { readCheckedSync } from './read-file.js';
@@ -50,9 +51,15 @@ export interface UpdateOptions extends UpdateSyncOptions, TtlOption {
    * Ends the wait, or takes this change out of the commit, until `fn` has returned; the lock is held until it has.
    */
   signal?: AbortSignal | undefined;
+  /**
+   * An update inside a `withLock` or another update of the same file, in one asynchronous flow, would wait for itself: `'error'`
+   * rejects with EDEADLK, `'wait'` waits (for an update that is started inside but is not awaited there).
+   * @default 'error'
+   */
+  nested?: 'error' | 'wait' | undefined;
 }
 
-const ownNames = new Set(['maxBytes']);
+const ownNames = new Set(['maxBytes', 'nested']);
 const lockNames = new Set([
   ...['session', 'lockPath', 'lockFileMode', 'owners', 'timeout', 'onWait', 'ttl', 'failOpen'],
 ]);
@@ -60,7 +67,7 @@ const notForUpdate = new Set(['ifMatch', 'lock', 'createOnly']);
 const updateNames: ReadonlySet<string> = new Set(
   [...replaceOptionNames, ...lockNames, ...ownNames].filter((name) => !notForUpdate.has(name)),
 );
-const updateSyncNames = without(updateNames, 'signal');
+const updateSyncNames = without(without(updateNames, 'signal'), 'nested');
 const namesElsewhere = new Set([...updateNames, ...lockOptionNames]);
 /** What each step is told. */
 const namesForLock = new Set([...lockNames, 'links', 'parents', 'within']);
@@ -202,13 +209,15 @@ function toUpdateRequest(
   if (lockOptions.timeout === undefined) lockOptions.timeout = defaultTimeout;
   const lock = toRequest(synchronous ? 'lockSync' : 'lock', target, lockOptions);
   const { onWait } = lock;
+  const nested = oneOf('nested', given.nested, ['error', 'wait']);
+  const nesting = synchronous || nested === 'wait' ? undefined : currentNesting();
   const signal = given.signal === undefined ? undefined : toSignal(given.signal);
   return {
     path: target,
     lock: { ...lock, onWait: undefined },
     read: toReadRequest('readRegularFile', target, pick(given, namesForRead)),
     replace: toReplaceRequest('replaceFile', target, pick(given, namesForReplace)),
-    caller: { signal, onWait },
+    caller: { signal, onWait, nesting },
   };
 }
 

@@ -39,3 +39,32 @@ test('two copies of the package in one thread keep their locks apart', () =>
     handedOver.verify();
     await handedOver.release();
   }));
+
+test('lockSync of one copy throws EDEADLK when another copy in the thread holds the lock', () =>
+  withTemporaryDirectory(async (directory) => {
+    const one = loadCopy();
+    const other = loadCopy();
+    const target = path.join(directory, 'data');
+    const deadlock = expect.objectContaining({ code: 'EDEADLK' }) as Error;
+    const held = await one.lock(target);
+    expect(() => other.lockSync(target)).toThrow(deadlock);
+    expect(() => other.updateFileSync(target, () => 'x')).toThrow(deadlock);
+    await held.release();
+    other.lockSync(target).releaseSync();
+    const shared = await one.lock(target, { shared: true });
+    other.lockSync(target, { shared: true }).releaseSync();
+    expect(() => other.lockSync(target)).toThrow(deadlock);
+    await shared.release();
+  }));
+
+test('withLock of one copy rejects with EDEADLK inside a withLock of another copy', () =>
+  withTemporaryDirectory(async (directory) => {
+    const one = loadCopy();
+    const other = loadCopy();
+    const target = path.join(directory, 'data');
+    const deadlock = { code: 'EDEADLK' };
+    await one.withLock(target, async () => {
+      await expect(other.withLock(target, () => 0)).rejects.toMatchObject(deadlock);
+      await expect(other.updateFile(target, () => 'x')).rejects.toMatchObject(deadlock);
+    });
+  }));

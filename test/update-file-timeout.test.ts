@@ -34,7 +34,11 @@ describe('the time limit', () => {
   test('ends an update inside the function of another one of the same file', async () => {
     await withFile('old', async (file) => {
       const inner: unknown[] = [];
-      for (const options of [{ timeout: 700 }, { timeout: 600, durability: 'none' as const }]) {
+      const nested = 'wait' as const;
+      for (const options of [
+        { nested, timeout: 700 },
+        { nested, timeout: 600, durability: 'none' as const },
+      ]) {
         await within(
           updateFile(
             file,

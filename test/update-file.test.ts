@@ -146,11 +146,10 @@ describe.each(updateForms)('%s', (form, update) => {
       for (const name of ['ifMatch', 'lock', 'createOnly']) {
         await expect(attempt({ [name]: true })).rejects.toThrow(`option '${name}'`);
       }
-      for (const name of ['shared', 'nested']) {
-        await expect(attempt({ [name]: true })).rejects.toThrow(
-          `option '${name}' does not apply to ${form}`,
-        );
-      }
+      await expect(attempt({ shared: true })).rejects.toThrow(
+        `option 'shared' does not apply to ${form}`,
+      );
+      await expect(attempt({ nested: true })).rejects.toThrow(`option 'nested'`);
       await expect(attempt({ timeout: -1 })).rejects.toThrow(RangeError);
       await expect(attempt({ mode: '600' })).rejects.toThrow(`option 'mode'`);
       await expect(attempt({ maxBytes: -1 })).rejects.toThrow(`option 'maxBytes'`);
