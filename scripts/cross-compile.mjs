@@ -34,7 +34,8 @@ const warnings = [
   ...['-Wall', '-Wextra', '-Wpedantic', '-Werror'],
   // What MSVC says at /W4 besides: names that hide others (C4456 to C4459), code that is never reached (C4702), variables that may
   // not be set (C4701), and numbers that lose bits (C4244, C4267).
-  ...['-Wshadow-all', '-Wunreachable-code', '-Wconditional-uninitialized'],
+  ...['-Wshadow-all', '-Wno-shadow-uncaptured-local', '-Wunreachable-code'],
+  ...['-Wconditional-uninitialized'],
   ...['-Wshorten-64-to-32', '-Wimplicit-int-conversion', '-Wimplicit-float-conversion'],
 ];
 
