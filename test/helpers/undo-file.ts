@@ -21,7 +21,9 @@ export async function undoNamesOf(
 }
 
 async function digitsOf(target: string, where: 'beside' | 'elsewhere'): Promise<string> {
-  const name = path.basename(target);
+  // As Windows compares names.
+  const given = path.basename(target);
+  const name = process.platform === 'win32' ? given.toUpperCase() : given;
   const place = where === 'beside' ? name : path.join(await realpath(path.dirname(target)), name);
   return createHash('sha256').update(place).digest('hex').slice(0, 32);
 }
