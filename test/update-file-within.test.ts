@@ -12,17 +12,20 @@ import {
 } from 'holdfast';
 import { expect, test } from 'vitest';
 
+import { has } from './helpers/capabilities.js';
 import { withTemporaryDirectory } from './helpers/temporary-directory.js';
 
-test.each<[string, (file: string, within: string, fn: () => string) => unknown]>([
-  ['updateJson', (file, within, fn) => updateJson(file, fn, { within })],
-  ['updateFileSync', (file, within, fn) => updateFileSync(file, fn, { within })],
-  ['replaceFile', (file, within) => replaceFile(file, 'new', { within, ifMatch: null })],
-  ['replaceFileSync', (file, within) => replaceFileSync(file, 'new', { within, ifMatch: null })],
-  ['readRegularFile', (file, within) => readRegularFile(file, { within })],
-  ['lock', (file, within) => lock(file, { within })],
-  ['inspectLock', (file, within) => inspectLock(file, { within })],
-])(
+test
+  .runIf(has('symlinks'))
+  .each<[string, (file: string, within: string, fn: () => string) => unknown]>([
+    ['updateJson', (file, within, fn) => updateJson(file, fn, { within })],
+    ['updateFileSync', (file, within, fn) => updateFileSync(file, fn, { within })],
+    ['replaceFile', (file, within) => replaceFile(file, 'new', { within, ifMatch: null })],
+    ['replaceFileSync', (file, within) => replaceFileSync(file, 'new', { within, ifMatch: null })],
+    ['readRegularFile', (file, within) => readRegularFile(file, { within })],
+    ['lock', (file, within) => lock(file, { within })],
+    ['inspectLock', (file, within) => inspectLock(file, { within })],
+  ])(
   '%s opens, creates and shows nothing outside when a link leads out of within',
   async (_form, use) => {
     await withTemporaryDirectory(async (directory) => {

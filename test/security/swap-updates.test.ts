@@ -6,7 +6,7 @@ import { expectSwapsHarmless, victims } from '../helpers/swap-attack.js';
 
 const traps = ['link', 'hard-link', 'fifo', 'directory', 'foreign-file'] as const;
 const updating = ['updateFile', 'updateFileSync', 'replaceUnderLock'];
-const options = { durability: 'none' } as const;
+const options = { durability: 'none', retry: 20 } as const;
 const limit = limitAtScale(60_000);
 
 describe.runIf(has('swapAttacks')).each(victims)('as $victim', ({ identity }) => {

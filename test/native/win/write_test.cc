@@ -177,8 +177,9 @@ TEST_CASE("copy: a full disk half way brings the old contents back") {
 }
 
 TEST_CASE(
-    "copy: a target that takes nothing more leaves the journal, and the next use restores it") {
-  WriteText("target", "old contents");
+    "copy: a target that takes nothing more leaves the undo file, and the next use refuses a block "
+    "that is neither old nor new") {
+  WriteText("target", "OLD CONTENTS");
   OnWrite([writes = 0](HANDLE file, const void* data, DWORD size, DWORD* count,
                        OVERLAPPED* overlapped) mutable {
     if (NameOfHandle(file) != "target") {
@@ -191,13 +192,16 @@ TEST_CASE(
   Replaced replaced = Replace(ByCopy());
   RestoreCalls();
   CHECK_EQUAL(replaced.failure.target_state, TargetState::kUnknown);
-  CHECK_EQUAL(ReadText("target"), "new contents");
-  CHECK_EQUAL(Names().size(), 2U);
+  CHECK_EQUAL(ReadText("target"), "new CONTENTS");
+  // The undo file has two names.
+  CHECK_EQUAL(Names().size(), 3U);
   ReplaceTry refused = ByCopy();
   refused.change = [](ReplaceRequest* request) { request->create_only = true; };
-  CHECK_EQUAL(Replace(refused).failure.error.number, EEXIST);
-  CHECK_EQUAL(ReadText("target"), "old contents");
-  CHECK(Names() == std::set<std::string>{"target"});
+  const ReplaceError failure = Replace(refused).failure;
+  CHECK_EQUAL(failure.error.number, EINVAL);
+  CHECK(failure.error.refusal == Refusal::kChangedSinceCopy);
+  CHECK_EQUAL(ReadText("target"), "new CONTENTS");
+  CHECK_EQUAL(Names().size(), 3U);
 }
 
 TEST_CASE("copy: contents that cannot be flushed are taken back") {
