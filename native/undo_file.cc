@@ -265,7 +265,8 @@ Error UndoFile::SetAside() const {
   if (error.ok() && now.identity != status.identity) error = Error::FromSystem(EEXIST, "link");
   if (error.ok()) error = RemoveName(directory, place.by_name, status.identity);
   // Without links there are no second names, and none by which this one would be found.
-  if (error.number == EPERM || error.number == ENOTSUP || error.number == EOPNOTSUPP) {
+  const int number = error.number;
+  if (number == EPERM || number == ENOTSUP || number == EOPNOTSUPP) {
     return Retire(Durability::kFull);
   }
   return error;

@@ -134,11 +134,11 @@ Error ReplayAt(const UndoSearch& search, const UndoPlace& place, const FileStatu
 }  // namespace
 
 UndoSearch::UndoSearch(const Directory& target_directory, const std::string& target_path,
-                       const std::string& target_name, const std::string& elsewhere)
+                       const std::string& target_name, const std::string& other_directory)
     : directory(target_directory),
       path(target_path),
       name(target_name),
-      undo_directory(elsewhere),
+      undo_directory(other_directory),
       beside(PlaceBeside(directory, ParentOf(path), name)) {}
 
 Error ReplayUndoFiles(const UndoSearch& search, const FileStatus& target, UndoSighting* sighting) {

@@ -13,9 +13,9 @@ namespace holdfast {
 
 // Whose undo files are looked for, and where.
 struct UndoSearch {
-  // `undo_directory`: to be looked into as well; or empty. All of them must outlive the search.
+  // `other_directory`: to be looked into as well; or empty. All of them must outlive the search.
   UndoSearch(const Directory& target_directory, const std::string& target_path,
-             const std::string& target_name, const std::string& undo_directory);
+             const std::string& target_name, const std::string& other_directory);
 
   const Directory& directory;
   const std::string& path;  // of the target

@@ -79,8 +79,3 @@ export class GivenBytes {
     );
   }
 }
-
-/** The same memory as a Buffer. */
-export function toBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}

@@ -392,10 +392,7 @@ export const lossOf = (lock: FileLock): HoldfastError => FileLock.lossOf(lock);
 
 /** The keys under which callers may queue for a lock; none when it is held no longer. */
 export const keysOf = (lock: FileLock): readonly string[] =>
-  lock.held ? [keyOf(lock), remoteKeyOf(lock.lockPath)] : [];
-
-/** The key of a held lock; empty when it is held no longer. */
-export const keyOf = (lock: FileLock): string => FileLock.keyOf(lock);
+  lock.held ? [FileLock.keyOf(lock), remoteKeyOf(lock.lockPath)] : [];
 
 /** What the addon knows a held lock by (0 when it is held no longer), and whether its system calls may take long. */
 export const nativeStateOf = (lock: FileLock): { id: number; remote: boolean } =>

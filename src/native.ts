@@ -220,7 +220,7 @@ export type ClaimantArguments =
   [] | [sessionId: string | undefined, sessionHash: string | undefined, ttl: number];
 
 /** The same, and the directory that the target's must be beneath. */
-export type WithinArguments = [
+type WithinArguments = [
   sessionId: string | undefined,
   sessionHash: string | undefined,
   ttl: number,

@@ -130,7 +130,7 @@ const ownNames = /^\.(?:holdfast-.*|.+\.lock(?:\.guard)?)$/s;
 const ownShortNames = /^(?:[^.]*~[0-9]+\.(?:loc|gua|tmp|und|old)|ho[^.]*~[0-9]+(?:\..*)?)$/s;
 
 /** Returns true if a file system of any kind may take `name` for one of holdfast's own files. */
-export function isReservedName(name: string): boolean {
+function isReservedName(name: string): boolean {
   const first = name.charCodeAt(0);
   if (first !== dot && first < 0x80 && !(onWindows && name.includes('~'))) return false;
   // Case and compatible characters (U+017F for "s", U+212A for "k") fold on some file system or other.

@@ -58,8 +58,8 @@ Error ReportAsClosed(NativeHandle file) {
 
 // fsync(2) says EINVAL of what cannot be synchronised; FUSE and network file systems have more ways to say so.
 bool CannotFlush(const Error& error) {
-  return error.number == EINVAL || error.number == ENOTSUP || error.number == EOPNOTSUPP ||
-         error.number == ENOSYS;
+  const int number = error.number;
+  return number == EINVAL || number == ENOTSUP || number == EOPNOTSUPP || number == ENOSYS;
 }
 
 }  // namespace
