@@ -266,7 +266,7 @@ Error UndoFile::SetAside() const {
   if (error.ok()) error = RemoveName(directory, place.by_name, status.identity);
   // Without links there are no second names, and none by which this one would be found.
   const int number = error.number;
-  if (number == EPERM || number == ENOTSUP || number == EOPNOTSUPP) {
+  if (number == EOPNOTSUPP || number == ENOTSUP || number == EPERM) {
     return Retire(Durability::kFull);
   }
   return error;

@@ -59,7 +59,7 @@ Error ReportAsClosed(NativeHandle file) {
 // fsync(2) says EINVAL of what cannot be synchronised; FUSE and network file systems have more ways to say so.
 bool CannotFlush(const Error& error) {
   const int number = error.number;
-  return number == EINVAL || number == ENOTSUP || number == EOPNOTSUPP || number == ENOSYS;
+  return number == EOPNOTSUPP || number == ENOTSUP || number == EINVAL || number == ENOSYS;
 }
 
 }  // namespace

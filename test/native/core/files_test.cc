@@ -1,6 +1,7 @@
 // Files that threads of one process replace, copy into, append to and read at once.
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "append_log.h"
 #include "core.h"
@@ -25,12 +26,17 @@ bool AreWhole(const std::vector<char>& contents) {
   return contents.size() >= 1000 && (contents.size() - 1000) % 37 == 0;
 }
 
-ReplaceError Replace(ReplaceRequest request, const std::string& contents) {
-  Replacement replacement(std::move(request));
-  ReplaceError error = replacement.Begin(contents.size());
-  if (error.ok()) error = replacement.Write(contents.data(), contents.size());
-  ReplaceResult result;
-  return error.ok() ? replacement.Commit(true, &result) : error;
+// A copy that runs is no failure: what waits for it tries again, as JavaScript's timers do.
+ReplaceError Replace(const ReplaceRequest& request, const std::string& contents) {
+  for (;;) {
+    Replacement replacement(request);
+    ReplaceError error = replacement.Begin(contents.size());
+    if (error.ok()) error = replacement.Write(contents.data(), contents.size());
+    ReplaceResult result;
+    if (error.ok()) error = replacement.Commit(true, &result);
+    if (error.ok() || !error.error.transient) return error;
+    std::this_thread::yield();
+  }
 }
 
 void ReadWhole(const std::string& path) {
@@ -38,7 +44,11 @@ void ReadWhole(const std::string& path) {
   request.path = path;
   request.max_bytes = 1 << 20;
   ReadOutcome outcome;
-  const Error error = ReadRegularFile(request, &outcome);
+  Error error = ReadRegularFile(request, &outcome);
+  while (error.transient) {
+    std::this_thread::yield();
+    error = ReadRegularFile(request, &outcome);
+  }
   CHECK_EQUAL(error.number, 0);
   CHECK(outcome.exists && AreWhole(outcome.contents));
 }
@@ -53,8 +63,7 @@ void ReplaceAndRead(CopyFallback copy_fallback) {
       request.keep_mode = true;
       request.durability = Durability::kNone;
       request.copy_fallback = copy_fallback;
-      const ReplaceError failure =
-          Replace(std::move(request), ContentsOf(number * 10 + round % 10));
+      const ReplaceError failure = Replace(request, ContentsOf(number * 10 + round % 10));
       CHECK_EQUAL(failure.error.number, 0);
       ReadWhole(path);
     }
