@@ -261,7 +261,8 @@ async function runProperty(name, milliseconds) {
     corpus: examples?.length ?? '',
     slowest: `${worst.seconds.toFixed(2)} of ${mostSeconds} s`,
     largest: `${Math.round(worst.mebibytes)} of ${mostMebibytes} MiB`,
-    found: details.failed ? 'a counterexample' : 'nothing',
+    // One that was interrupted before its first input has found nothing.
+    found: details.failed && details.counterexample !== null ? 'a counterexample' : 'nothing',
   };
 }
 

@@ -24,7 +24,14 @@ const { lock, withLock, tryLock, updateFile, updateFileSync, updateJson, ...othe
   holdfast,
   random,
 );
-const { readRegularFile, replaceFile, replaceFileSync } = others;
+const { replaceFile, replaceFileSync } = others;
+
+/** The file is there unless its directory was renamed. */
+async function readRegularFile(file) {
+  const found = await others.readRegularFile(file);
+  if (found === null) throw Object.assign(new Error(`'${file}' is absent`), { code: 'ENOENT' });
+  return found;
+}
 
 const instance = `${plan.name}${isMainThread ? '' : `/${threadId}`}`;
 const log = openSync(`${plan.logs}/${instance.replace('/', '-')}.log`, 'a', 0o666);
